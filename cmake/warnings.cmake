@@ -1,0 +1,17 @@
+# How the project compiles its own executables: linked by them as pare_dev, never by the library.
+if(NOT DEFINED PARE_ARCH_FLAGS AND NOT CMAKE_CROSSCOMPILING)
+    include(CheckCXXCompilerFlag)
+    check_cxx_compiler_flag(-march=native PARE_HAS_MARCH_NATIVE)
+    if(PARE_HAS_MARCH_NATIVE)
+        set(arch_default -march=native)
+    endif()
+endif()
+set(PARE_ARCH_FLAGS "${arch_default}" CACHE STRING
+    "Instruction-set flags of the tests, examples and benchmarks, such as \"-mavx2 -mfma -mf16c\"")
+separate_arguments(pare_arch_flags NATIVE_COMMAND "${PARE_ARCH_FLAGS}")
+
+add_library(pare_dev INTERFACE)
+target_compile_options(pare_dev INTERFACE
+    -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast
+    -Wdouble-promotion ${pare_arch_flags})
+target_link_libraries(pare_dev INTERFACE pare::pare)

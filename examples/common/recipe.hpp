@@ -1,0 +1,35 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_COMMON_RECIPE_HPP
+#define PARE_EXAMPLES_COMMON_RECIPE_HPP
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace tools {
+
+enum class pattern_kind : std::uint8_t { dense, n_m, unstructured };
+enum class codec_kind : std::uint8_t { stored, f32, f16, bf16 };  ///< stored: the model's own dtype
+enum class saliency_kind : std::uint8_t { magnitude, wanda, optimal_brain };
+
+/// What a recipe string says: the library's axes as run-time values.
+struct recipe {
+    std::string text = "dense";  ///< as written
+    pattern_kind pattern = pattern_kind::dense;
+    int n = 1, m = 1;            ///< of n_m
+    float sparsity = 0.0f;       ///< of unstructured
+    codec_kind codec = codec_kind::stored;
+    saliency_kind saliency = saliency_kind::magnitude;
+};
+
+/// Reads parts joined by '+', each `name[:argument]*`, in any order: at most one pattern, one codec
+/// and one saliency. @throws usage_error, with the list of what exists
+recipe parse_recipe(std::string_view text);
+
+/// The list of what exists, one line per part.
+std::string list_recipe_parts();
+
+}  // namespace tools
+
+#endif  // PARE_EXAMPLES_COMMON_RECIPE_HPP

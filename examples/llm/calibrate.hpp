@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_LLM_CALIBRATE_HPP
+#define PARE_EXAMPLES_LLM_CALIBRATE_HPP
+
+#include "dataset.hpp"
+#include "model.hpp"
+
+#include <functional>
+#include <vector>
+
+namespace llm {
+
+/// Runs the dense model over calibration text, block after block so that one block's Gram matrices
+/// are alive at a time, and collects what the saliencies need of each linear layer's input X
+/// (tokens, in_features): the norms of its columns and, if asked, the diagonal of the inverse of
+/// X^T X, damped by a hundredth of its mean diagonal as Frantar and Alistarh, arXiv:2301.00774.
+/// @param told  called once per block
+/// @throws tools::failure
+std::vector<block_statistics> calibrate(const model& dense, const windows& text,
+                                        bool inverse_hessian,
+                                        const std::function<void()>& told = [] {});
+
+}  // namespace llm
+
+#endif  // PARE_EXAMPLES_LLM_CALIBRATE_HPP

@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_LLM_LINEAR_HPP
+#define PARE_EXAMPLES_LLM_LINEAR_HPP
+
+#include "common/recipe.hpp"
+
+#include <pare/compress.hpp>
+#include <pare/core/thread_pool.hpp>
+
+#include <memory>
+#include <span>
+
+namespace llm {
+
+/// A linear layer whose packed format was chosen at run time: the one place where the tool erases
+/// the library's compile-time types.
+class linear {
+  public:
+    virtual ~linear() = default;
+    /// y (tokens, out_features) = x (tokens, in_features) W^T + bias (none when empty).
+    virtual void apply(pare::matrix_view<const float> x, pare::matrix_view<float> y,
+                       std::span<const float> bias, pare::thread_pool& run) const = 0;
+    virtual const pare::layer_report& report() const = 0;
+};
+
+/// @throws tools::usage_error when the recipe's pattern is none of those compiled in
+void check_compiled(const tools::recipe& recipe);
+
+/// Compresses weights (out_features, in_features).
+/// @param codec  anything but `stored`
+/// @throws tools::failure when the library refuses
+std::unique_ptr<linear> make_linear(pare::matrix_view<const float> weights,
+                                    const tools::recipe& recipe, tools::codec_kind codec,
+                                    const pare::prune::calibration& inputs);
+
+}  // namespace llm
+
+#endif  // PARE_EXAMPLES_LLM_LINEAR_HPP

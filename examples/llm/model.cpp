@@ -1,0 +1,177 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "model.hpp"
+
+#include "common/error.hpp"
+#include "math.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace llm {
+
+namespace {
+
+using pare::matrix_view;
+
+tools::codec_kind stored_codec(const pare::io::tensor_info& tensor) {
+    switch (tensor.type) {
+        case pare::io::dtype::f16: return tools::codec_kind::f16;
+        case pare::io::dtype::bf16: return tools::codec_kind::bf16;
+        default: return tools::codec_kind::f32;
+    }
+}
+
+std::unique_ptr<linear> load_linear(const pare::io::tensor_info& tensor,
+                                    const tools::recipe& recipe,
+                                    const pare::prune::calibration& inputs) {
+    std::vector<float> weights(tensor.size());
+    tools::value_of(pare::io::read_as_float(tensor, weights), std::string(tensor.name));
+    const auto codec =
+        recipe.codec == tools::codec_kind::stored ? stored_codec(tensor) : recipe.codec;
+    return make_linear({weights.data(), tensor.extents[0], tensor.extents[1]}, recipe, codec,
+                       inputs);
+}
+
+}  // namespace
+
+session::session(const model& m, std::size_t capacity)
+    : cache_(m.shape(), capacity), chunk_(std::min(capacity, model::max_chunk)) {
+    const config& c = m.shape();
+    const auto make = [&](std::size_t cols) {
+        return tools::value_of(pare::buffer<float>::make(chunk_ * cols), "activations");
+    };
+    x_ = make(c.dim);
+    normed_ = make(c.dim);
+    q_ = make(c.n_heads * c.head_dim);
+    k_ = make(c.n_kv_heads * c.head_dim);
+    v_ = make(c.n_kv_heads * c.head_dim);
+    attended_ = make(c.n_heads * c.head_dim);
+    gate_ = make(c.hidden_dim);
+    up_ = make(c.hidden_dim);
+}
+
+matrix_view<float> session::scratch(pare::buffer<float>& memory, std::size_t rows) const {
+    return {memory.data(), rows, memory.size() / chunk_};
+}
+
+model::model(const checkpoint& source, const tools::recipe& recipe,
+             std::span<const block_statistics> statistics, pare::thread_pool& run,
+             const std::function<void()>& told)
+    : source_(&source), run_(&run), blocks_(source.shape().n_layers),
+      final_norm_(source.final_norm_weight()), head_(load_linear(source.head(), {}, {})),
+      rotary_(std::make_unique<rotary>(source.shape().frequencies, source.shape().context,
+                                       source.interleaved_rotary())) {
+    for (std::size_t l = 0; l < blocks_.size(); ++l) {
+        block& b = blocks_[l];
+        for (std::size_t i = 0; i < n_slots; ++i) {
+            const slot s = static_cast<slot>(i);
+            pare::prune::calibration inputs;
+            if (!statistics.empty()) {
+                const auto& seen = statistics[l].inputs[static_cast<std::size_t>(input_of(s))];
+                inputs = {seen.norms, seen.inverse_hessian_diagonal};
+            }
+            b.linears[i] = {load_linear(source.linear(l, s), recipe, inputs), source.bias(l, s)};
+            told();
+        }
+        b.attention_norm = source.norm_weight(l, norm::attention);
+        b.feed_forward_norm = source.norm_weight(l, norm::feed_forward);
+    }
+}
+
+void model::forward(std::span<const token> ids, session& s, matrix_view<float> logits) const {
+    if (s.length + ids.size() > std::min(s.cache_.capacity(), shape().context))
+        throw tools::failure("the text is longer than the model's context of " +
+                             std::to_string(shape().context) + " tokens");
+    const std::size_t n_silent = ids.size() - logits.rows();  // tokens whose logits nobody wants
+    for (std::size_t begin = 0; begin < ids.size(); begin += s.chunk_) {
+        const std::size_t n = std::min(s.chunk_, ids.size() - begin);
+        const matrix_view<float> x = s.scratch(s.x_, n);
+        embed(ids.subspan(begin, n), x);
+        for (std::size_t l = 0; l < blocks_.size(); ++l) run_block(l, x, s, {});
+        s.length += n;
+        if (begin + n > n_silent) {
+            const std::size_t skip = n_silent > begin ? n_silent - begin : 0;
+            write_logits(x.block(skip, 0, n - skip, x.cols()), s,
+                         logits.block(begin + skip - n_silent, 0, n - skip, logits.cols()));
+        }
+    }
+}
+
+void model::embed(std::span<const token> ids, matrix_view<float> x) const {
+    for (std::size_t t = 0; t < ids.size(); ++t) source_->embedding(ids[t], x.row_span(t));
+}
+
+void model::apply(const block& b, slot s, matrix_view<const float> x, matrix_view<float> y) const {
+    const projection& p = b.linears[static_cast<std::size_t>(s)];
+    p.weights->apply(x, y, p.bias, *run_);
+}
+
+void model::run_block(std::size_t layer, matrix_view<float> x, session& s,
+                      const observer& seen) const {
+    const block& b = blocks_[layer];
+    const std::size_t n = x.rows();
+    const auto normed = s.scratch(s.normed_, n), q = s.scratch(s.q_, n), k = s.scratch(s.k_, n),
+               v = s.scratch(s.v_, n), attended = s.scratch(s.attended_, n),
+               gate = s.scratch(s.gate_, n), up = s.scratch(s.up_, n);
+    const auto norm_rows = [&](const std::vector<float>& weight) {
+        for (std::size_t t = 0; t < n; ++t)
+            rms_norm(x.row_span(t), weight, shape().norm_eps, normed.row_span(t));
+    };
+    const auto see = [&](input where, matrix_view<const float> what) {
+        if (seen) seen(where, what);
+    };
+    const auto add_to_x = [&](matrix_view<const float> y) {
+        for (std::size_t t = 0; t < n; ++t)
+            for (std::size_t d = 0; d < x.cols(); ++d) x.row_span(t)[d] += y.row_span(t)[d];
+    };
+
+    norm_rows(b.attention_norm);
+    see(input::attention, normed);
+    apply(b, slot::q, normed, q);
+    apply(b, slot::k, normed, k);
+    apply(b, slot::v, normed, v);
+    rotary_->apply(q, s.length);
+    rotary_->apply(k, s.length);
+    s.cache_.store(layer, s.length, k, v);
+    s.cache_.attend(layer, s.length, q, attended, *run_);
+    see(input::output, attended);
+    apply(b, slot::o, attended, normed);
+    add_to_x(normed);
+
+    norm_rows(b.feed_forward_norm);
+    see(input::feed_forward, normed);
+    apply(b, slot::gate, normed, gate);
+    apply(b, slot::up, normed, up);
+    for (std::size_t t = 0; t < n; ++t) swiglu(gate.row_span(t), up.row_span(t));
+    see(input::down, gate);
+    apply(b, slot::down, gate, normed);
+    add_to_x(normed);
+}
+
+void model::write_logits(matrix_view<const float> x, session& s, matrix_view<float> logits) const {
+    const matrix_view<float> normed = s.scratch(s.normed_, x.rows());
+    for (std::size_t t = 0; t < x.rows(); ++t)
+        rms_norm(x.row_span(t), final_norm_, shape().norm_eps, normed.row_span(t));
+    head_->apply(normed, logits, {}, *run_);
+}
+
+pare::layer_report model::report() const {
+    pare::layer_report all{.retained = 0.0};
+    double n_weights = 0.0;
+    for (const block& b : blocks_)
+        for (const projection& p : b.linears) {
+            const pare::layer_report& one = p.weights->report();
+            const double n = static_cast<double>(one.bytes) * 8.0 / one.bits_per_weight;
+            n_weights += n;
+            all.bytes += one.bytes;
+            all.sparsity += n * one.sparsity;
+            all.retained += n * one.retained;
+        }
+    all.bits_per_weight = static_cast<double>(all.bytes) * 8.0 / n_weights;
+    all.sparsity /= n_weights;
+    all.retained /= n_weights;
+    return all;
+}
+
+}  // namespace llm

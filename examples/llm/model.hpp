@@ -1,0 +1,112 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_LLM_MODEL_HPP
+#define PARE_EXAMPLES_LLM_MODEL_HPP
+
+#include "attention.hpp"
+#include "checkpoint.hpp"
+#include "linear.hpp"
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace llm {
+
+/// Where a block feeds its linear layers: q, k, v share their input, and so do gate and up.
+enum class input : std::uint8_t { attention, output, feed_forward, down };
+inline constexpr std::size_t n_inputs = 4;
+
+constexpr input input_of(slot s) {
+    return s <= slot::v ? input::attention
+           : s == slot::o ? input::output
+           : s <= slot::up ? input::feed_forward
+                           : input::down;
+}
+
+/// Statistics of what one block's linear layers read, per input; see calibrate().
+struct block_statistics {
+    struct of_input {
+        std::vector<float> norms, inverse_hessian_diagonal;  ///< (in_features) each, or empty
+    };
+    std::array<of_input, n_inputs> inputs;
+};
+
+class model;
+
+/// The state of one sequence: its cache, its length and the activations of one chunk of tokens.
+class session {
+  public:
+    session(const model& m, std::size_t capacity);
+    /// Tokens that the cache holds. May be set back to go on from an earlier token.
+    std::size_t length = 0;
+
+  private:
+    friend class model;
+    pare::matrix_view<float> scratch(pare::buffer<float>& memory, std::size_t rows) const;
+
+    kv_cache cache_;
+    std::size_t chunk_;
+    pare::buffer<float> x_, normed_, q_, k_, v_, attended_, gate_, up_;  // (chunk, ...)
+};
+
+/// A Llama-architecture model whose blocks' linear layers went through a recipe. Embedding, norms
+/// and output head stay as stored. Activations are f32.
+class model {
+  public:
+    /// Called with each input of a block's linear layers, (tokens, in_features).
+    using observer = std::function<void(input, pare::matrix_view<const float>)>;
+
+    /// @param statistics  one per block where the recipe's saliency needs them, else empty
+    /// @param told        called after each linear layer
+    /// @throws tools::failure
+    model(const checkpoint& source, const tools::recipe& recipe,
+          std::span<const block_statistics> statistics, pare::thread_pool& run,
+          const std::function<void()>& told = [] {});
+
+    const config& shape() const { return source_->shape(); }
+    const checkpoint& source() const { return *source_; }
+
+    /// Runs the tokens that follow the session's, and writes the logits (tokens, vocab) of the last
+    /// logits.rows() of them. @pre ids below vocab_size; logits.rows() <= ids.size()
+    /// @throws tools::failure when the session is too short
+    void forward(std::span<const token> ids, session& s, pare::matrix_view<float> logits) const;
+
+    /// The pieces of forward(), for calibration. x: (tokens, dim), at most max_chunk of them.
+    static constexpr std::size_t max_chunk = 256;
+    void embed(std::span<const token> ids, pare::matrix_view<float> x) const;
+    void run_block(std::size_t layer, pare::matrix_view<float> x, session& s,
+                   const observer& seen) const;
+
+    /// Of all compressed layers together; `retained` is their mean, weighted by weights.
+    pare::layer_report report() const;
+
+  private:
+    friend class session;
+    struct projection {
+        std::unique_ptr<linear> weights;
+        std::vector<float> bias;
+    };
+    struct block {
+        std::array<projection, n_slots> linears;
+        std::vector<float> attention_norm, feed_forward_norm;
+    };
+
+    void apply(const block& b, slot s, pare::matrix_view<const float> x,
+               pare::matrix_view<float> y) const;
+    void write_logits(pare::matrix_view<const float> x, session& s,
+                      pare::matrix_view<float> logits) const;
+
+    const checkpoint* source_;
+    pare::thread_pool* run_;
+    std::vector<block> blocks_;
+    std::vector<float> final_norm_;
+    std::unique_ptr<linear> head_;
+    std::unique_ptr<rotary> rotary_;
+};
+
+}  // namespace llm
+
+#endif  // PARE_EXAMPLES_LLM_MODEL_HPP

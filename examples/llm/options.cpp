@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "options.hpp"
+
+#include "common/error.hpp"
+#include "linear.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <thread>
+
+namespace llm {
+
+namespace {
+
+constexpr const char* about =
+    "Runs a Llama-architecture model dense and compressed: generates text, and measures size,\n"
+    "likelihood, distance to the dense model and speed. Without arguments: the shipped model.\n";
+
+constexpr const char* notes =
+    "A recipe compresses the linear layers of the blocks; embedding, norms and output head stay\n"
+    "as stored. bits/w, weight bytes, sparsity and saliency (kept / total, mean over layers\n"
+    "weighted by their weights) are of those layers; the file of --json also has model_bytes.\n"
+    "Calibrated saliencies see text that the dense model writes itself, or --calibration.\n"
+    "nll is in nats; documents are cut at the model's context, streams are split by it. KL is\n"
+    "KL(dense || recipe), top-1 the agreement with the dense model's likeliest token.\n"
+    "Without --ids and --text: MODEL_eval.safetensors beside the model, else text that the dense\n"
+    "model writes itself. Speeds are medians of the model alone, no sampling.\n"
+    "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
+
+std::string shipped_model() {
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    const fs::path beside = fs::read_symlink("/proc/self/exe", ignored).parent_path() / "bard";
+    for (const fs::path& folder : {fs::path(PARE_LLM_SHIPPED_MODEL), beside})
+        if (fs::exists(folder / "bard.safetensors", ignored))
+            return (folder / "bard.safetensors").string();
+    throw tools::usage_error("the shipped model is neither at " PARE_LLM_SHIPPED_MODEL " nor at " +
+                             beside.string() + "; name a model with --model");
+}
+
+}  // namespace
+
+std::optional<options> parse_options(int argc, char** argv) {
+    options o;
+    std::vector<std::string> recipes;
+    o.threads = std::max(1u, std::thread::hardware_concurrency());
+    bool list_recipes = false;
+
+    CLI::App app(about, "pare_llm");
+    app.footer(notes);
+    app.add_option("--model", o.model, "A .safetensors file, its .index.json, or their folder");
+    app.add_option("--recipe", recipes, "What to do to the weights; repeatable (--list-recipes)")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    app.add_option("--prompt", o.prompt, "Continue this text with each recipe; alone: no table");
+    app.add_option("--tokens", o.n_tokens, "Tokens to generate")->capture_default_str();
+    app.add_option("--temperature", o.temperature, "0 takes the likeliest token")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0f, 100.0f));
+    app.add_option("--seed", o.seed, "Of the sampling")->capture_default_str();
+    CLI::Option* const ids = app.add_option(
+        "--ids", o.ids, "Token ids to measure on: safetensors (ids, offsets) or numbers in a file");
+    app.add_option("--text", o.text, "Text to measure on")->excludes(ids);
+    app.add_option("--eval-tokens", o.eval_tokens,
+                   "Predictions to measure on; 0: all (default: what takes seconds)");
+    app.add_option("--calibration", o.calibration, "Text (or .safetensors ids) to calibrate on");
+    app.add_option("--tokenizer", o.tokenizer, "A llama2.c tokenizer file");
+    app.add_option("--threads", o.threads, "Threads")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1024));
+    app.add_option("--json", o.json, "Write the table to this file as JSON");
+    app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        std::fputs(app.help().c_str(), stdout);
+        return std::nullopt;
+    } catch (const CLI::ParseError& e) {
+        throw tools::usage_error(std::string(e.what()) + "; see --help");
+    }
+    if (list_recipes) {
+        std::puts(tools::list_recipe_parts().c_str());
+        return std::nullopt;
+    }
+    o.measure = !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty();
+    if (recipes.empty() && !o.measure) recipes = {"dense"};
+    if (recipes.empty())
+        recipes = {"dense", "nm:2:4+wanda", "nm:2:4", "nm:4:8+wanda", "nm:1:4+wanda"};
+    for (const std::string& text : recipes) {
+        o.recipes.push_back(tools::parse_recipe(text));
+        check_compiled(o.recipes.back());
+    }
+    o.n_generating = o.prompt ? recipes.size() : 0;
+    if (o.model.empty()) {
+        o.model = shipped_model();
+        if (!o.prompt && o.ids.empty() && o.text.empty()) {
+            o.prompt = "thou art.\n\nNurse:\nGood night";
+            o.n_generating = std::min<std::size_t>(2, recipes.size());
+        }
+    }
+    return o;
+}
+
+}  // namespace llm

@@ -1,0 +1,37 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_LLM_OPTIONS_HPP
+#define PARE_EXAMPLES_LLM_OPTIONS_HPP
+
+#include "common/recipe.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace llm {
+
+/// The command line of pare_llm.
+struct options {
+    std::string model;  ///< a file or folder; the shipped model unless given
+    std::vector<tools::recipe> recipes;
+    std::optional<std::string> prompt;
+    std::size_t n_generating = 0;             ///< recipes, from the first, that continue the prompt
+    std::string ids, text, calibration, tokenizer, json;
+    std::size_t n_tokens = 128;               ///< to generate
+    std::optional<std::size_t> eval_tokens;   ///< 0: all
+    std::size_t threads = 1;
+    float temperature = 0.0f;
+    std::uint64_t seed = 1;
+    bool measure = true;                      ///< make the table
+};
+
+/// @return nothing when the command line only asked for text such as --help, which is then printed
+/// @throws tools::usage_error
+std::optional<options> parse_options(int argc, char** argv);
+
+}  // namespace llm
+
+#endif  // PARE_EXAMPLES_LLM_OPTIONS_HPP

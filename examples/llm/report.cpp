@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "report.hpp"
+
+#include "common/error.hpp"
+#include "common/terminal.hpp"
+
+#include <pare/io/atomic_file.hpp>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+namespace llm {
+
+using tools::fixed;
+
+std::string table(std::span<const row> rows) {
+    std::vector<std::vector<std::string>> cells{{"recipe", "bits/w", "weight bytes", "sparsity",
+                                                 "saliency", "nll", "ppl", "KL", "top-1",
+                                                 "decode tok/s", "prefill tok/s"}};
+    for (const row& r : rows)
+        cells.push_back({r.recipe, fixed(r.layers.bits_per_weight, 2),
+                         std::to_string(r.layers.bytes), fixed(100 * r.layers.sparsity, 1) + " %",
+                         fixed(100 * r.layers.retained, 1) + " %", fixed(r.quality.nll, 4),
+                         fixed(std::exp(r.quality.nll), 3), fixed(r.quality.kl, 4),
+                         fixed(100 * r.quality.agreement, 1) + " %", fixed(r.speed.decode, 0),
+                         fixed(r.speed.prefill, 0)});
+    return tools::format_table(cells);
+}
+
+std::string verdict(const row& dense, std::span<const row> rows) {
+    constexpr double noticeable = 0.05;  // of a speed: less is within the noise of such runs
+    const auto in_words = [](double ratio) {
+        return fixed(ratio, 2) + (ratio > 1 + noticeable   ? "x"
+                                  : ratio < 1 - noticeable ? "x (slower)"
+                                                           : "x (no gain)");
+    };
+    std::string text;
+    for (const row& r : rows) {
+        if (r.recipe == dense.recipe) continue;
+        const double decode = r.speed.decode / dense.speed.decode;
+        const double prefill = r.speed.prefill / dense.speed.prefill;
+        const double bytes =
+            static_cast<double>(r.layers.bytes) / static_cast<double>(dense.layers.bytes);
+        const double nll = r.quality.nll - dense.quality.nll;
+        const bool faster = decode > 1 + noticeable || prefill > 1 + noticeable;
+        text += r.recipe + (faster              ? " is faster here: "
+                            : bytes < 1 - noticeable ? " only saves memory here: "
+                                                : " does not pay here: ") +
+                "decode " + in_words(decode) + ", prefill " + in_words(prefill) + ", bytes " +
+                fixed(bytes, 2) + "x, for " + (nll < 0 ? "" : "+") + fixed(nll, 4) +
+                " nats per token\n";
+    }
+    return text;
+}
+
+void write_json(std::span<const row> rows, const std::string& file) {
+    nlohmann::ordered_json array = nlohmann::ordered_json::array();
+    for (const row& r : rows)
+        array.push_back({{"model", r.model},
+                         {"recipe", r.recipe},
+                         {"threads", r.threads},
+                         {"bits_per_weight", r.layers.bits_per_weight},
+                         {"weight_bytes", r.layers.bytes},
+                         {"model_bytes", r.model_bytes},
+                         {"sparsity", r.layers.sparsity},
+                         {"retained_saliency", r.layers.retained},
+                         {"nll", r.quality.nll},
+                         {"ppl", std::exp(r.quality.nll)},
+                         {"kl", r.quality.kl},
+                         {"agreement", r.quality.agreement},
+                         {"predictions", r.n_predictions},
+                         {"decode_tok_s", r.speed.decode},
+                         {"prefill_tok_s", r.speed.prefill}});
+    using nlohmann::ordered_json;
+    const std::string text =
+        array.dump(1, ' ', true, ordered_json::error_handler_t::replace) + "\n";
+    auto out = tools::value_of(pare::io::atomic_file::create(file), file);
+    tools::value_of(out.write(std::as_bytes(std::span(text))), file);
+    tools::value_of(out.commit(), file);
+}
+
+}  // namespace llm

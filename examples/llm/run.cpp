@@ -1,0 +1,199 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "run.hpp"
+
+#include "calibrate.hpp"
+#include "common/error.hpp"
+#include "common/terminal.hpp"
+#include "generate.hpp"
+#include "report.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string_view>
+
+namespace llm {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What all recipes of a run share.
+class workbench {
+  public:
+    explicit workbench(const options& o)
+        : o_(o), threads_(o.threads), source_(o.model), dense_(build({}, {})),
+          window_(std::min<std::size_t>(source_.shape().context, 2048)) {}
+
+    void introduce() const;
+    /// The model that went through a recipe; the dense one is always there.
+    std::unique_ptr<model> compress(const tools::recipe& recipe);
+    const model& dense() const { return *dense_; }
+    void continue_prompt(const model& m, const tools::recipe& recipe) const;
+    row measure(const model& m, const tools::recipe& recipe);
+
+  private:
+    std::unique_ptr<model> build(const tools::recipe& recipe,
+                                 std::span<const block_statistics> statistics);
+    windows calibration_text();
+    windows evaluation_text();
+    windows own_text(const char* label, std::size_t n_tokens, std::uint64_t seed);
+    windows read(const std::string& file, bool is_ids) const;
+
+    const options& o_;
+    pare::thread_pool threads_;
+    checkpoint source_;
+    std::unique_ptr<model> dense_;
+    std::size_t window_;  // tokens of a sequence
+    std::map<bool, std::vector<block_statistics>> statistics_;  // by whether with inverse Hessian
+    windows text_;                                              // to measure on
+    reference_logits reference_;
+};
+
+void workbench::introduce() const {
+    const config& c = source_.shape();
+    std::printf("%s: %.2f M weights, %.2f M of them in the linear layers of %zu blocks; "
+                "vocabulary %zu, context %zu; %zu thread%s\n\n",
+                source_.name().c_str(), static_cast<double>(source_.n_weights()) / 1e6,
+                static_cast<double>(source_.n_linear_weights()) / 1e6, c.n_layers, c.vocab_size,
+                c.context, o_.threads, o_.threads == 1 ? "" : "s");
+    std::fflush(stdout);
+}
+
+std::unique_ptr<model> workbench::build(const tools::recipe& recipe,
+                                        std::span<const block_statistics> statistics) {
+    tools::progress bar("packing " + recipe.text, source_.shape().n_layers * n_slots);
+    return std::make_unique<model>(source_, recipe, statistics, threads_, [&] { bar.advance(); });
+}
+
+std::unique_ptr<model> workbench::compress(const tools::recipe& recipe) {
+    if (recipe.saliency == tools::saliency_kind::magnitude) return build(recipe, {});
+    const bool inverse_hessian = recipe.saliency == tools::saliency_kind::optimal_brain;
+    std::vector<block_statistics>& statistics = statistics_[inverse_hessian];
+    if (statistics.empty()) {
+        const windows text = calibration_text();
+        tools::progress bar("calibrating", source_.shape().n_layers);
+        statistics = calibrate(*dense_, text, inverse_hessian, [&] { bar.advance(); });
+    }
+    return build(recipe, statistics);
+}
+
+windows workbench::read(const std::string& file, bool is_ids) const {
+    if (is_ids) return read_ids(file, source_.shape().vocab_size, window_);
+    return read_text(file, tokenizer::for_model(source_, o_.tokenizer), window_);
+}
+
+// Large models write slowly: less text for them.
+windows workbench::own_text(const char* label, std::size_t n_tokens, std::uint64_t seed) {
+    n_tokens = std::clamp<std::size_t>(4'000'000'000 / source_.n_weights(), 256, n_tokens);
+    const std::size_t length = std::min<std::size_t>(window_, 256);
+    const std::size_t n_windows = std::max<std::size_t>(1, n_tokens / length);
+    tools::progress bar(label, n_windows * (length - 1));
+    return write_own_text(*dense_, static_cast<token>(source_.shape().first_token), n_windows,
+                          length, seed, [&] { bar.advance(); });
+}
+
+windows workbench::calibration_text() {
+    if (o_.calibration.empty())
+        return own_text("the dense model writes text to calibrate on", 4096, 1);
+    windows text = read(o_.calibration, o_.calibration.ends_with(".safetensors"));
+    limit_predictions(text, 8192);
+    return text;
+}
+
+windows workbench::evaluation_text() {
+    windows text;
+    const fs::path shipped =
+        source_.path().parent_path() / (source_.path().stem().string() + "_eval.safetensors");
+    std::string from = !o_.ids.empty() ? o_.ids : o_.text;
+    if (!from.empty()) {
+        text = read(from, !o_.ids.empty());
+    } else if (fs::exists(shipped)) {
+        from = shipped.string();
+        text = read(from, true);
+    } else {
+        from = "text that the dense model wrote";
+        text = own_text("the dense model writes text to measure on", 8192, 1000);
+    }
+    // By default what takes seconds per recipe, and no more than 1 GiB of dense logits.
+    const std::size_t all = n_predictions(text);
+    const std::size_t affordable = std::min((std::size_t{1} << 28) / source_.shape().vocab_size,
+                                            200'000'000'000 / source_.n_weights());
+    const std::size_t n = o_.eval_tokens.value_or(std::max<std::size_t>(affordable, 512));
+    if (n != 0) limit_predictions(text, n);
+    std::printf("measured on %zu of %zu predictions of %s\n\n", n_predictions(text), all,
+                from.c_str());
+    std::fflush(stdout);
+    return text;
+}
+
+// Control characters could upset a terminal.
+void print_text(std::string_view text) {
+    for (const char c : text)
+        if (std::iscntrl(static_cast<unsigned char>(c)) == 0 || c == '\n' || c == '\t')
+            std::putchar(c);
+    std::fflush(stdout);
+}
+
+void workbench::continue_prompt(const model& m, const tools::recipe& recipe) const {
+    const tokenizer words = tokenizer::for_model(source_, o_.tokenizer);
+    const std::vector<token> prompt = words.encode(*o_.prompt);
+    if (prompt.empty()) throw tools::usage_error("--prompt is empty");
+    std::printf("[%s] %s", recipe.text.c_str(), o_.prompt->c_str());
+    token previous = prompt.back();
+    generate(m, prompt, o_.n_tokens, {o_.temperature, pare::random(o_.seed)}, [&](token id) {
+        const bool ended = words.has_markers() && (id == begin_of_text || id == end_of_text);
+        if (!ended) print_text(words.decode(previous, id));
+        previous = id;
+        return !ended;
+    });
+    std::printf("\n\n");
+}
+
+row workbench::measure(const model& m, const tools::recipe& recipe) {
+    if (text_.empty()) text_ = evaluation_text();
+    row r;
+    r.model = source_.name();
+    r.recipe = recipe.text;
+    r.threads = o_.threads;
+    r.layers = m.report();
+    r.model_bytes = r.layers.bytes + source_.other_bytes();
+    r.n_predictions = n_predictions(text_);
+    {
+        tools::progress bar("measuring " + recipe.text, r.n_predictions);
+        r.quality = evaluate(m, text_, reference_, [&](std::size_t n) { bar.advance(n); });
+    }
+    r.speed = measure_speed(m, text_.front());
+    return r;
+}
+
+bool is_dense_as_stored(const tools::recipe& recipe) {
+    return recipe.pattern == tools::pattern_kind::dense &&
+           recipe.codec == tools::codec_kind::stored;
+}
+
+}  // namespace
+
+void run(const options& o) {
+    workbench bench(o);
+    bench.introduce();
+    std::vector<row> rows;
+    std::optional<row> dense;
+    if (o.measure) dense = bench.measure(bench.dense(), {});
+    for (std::size_t i = 0; i < o.recipes.size(); ++i) {
+        const tools::recipe& recipe = o.recipes[i];
+        const auto own = is_dense_as_stored(recipe) ? nullptr : bench.compress(recipe);
+        const model& m = own ? *own : bench.dense();
+        if (i < o.n_generating) bench.continue_prompt(m, recipe);
+        if (o.measure) rows.push_back(own ? bench.measure(m, recipe) : *dense);
+    }
+    if (!o.measure) return;
+    std::printf("%s\n%s", table(rows).c_str(), verdict(*dense, rows).c_str());
+    if (!o.json.empty()) write_json(rows, o.json);
+}
+
+}  // namespace llm

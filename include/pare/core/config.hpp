@@ -1,0 +1,76 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_CORE_CONFIG_HPP
+#define PARE_CORE_CONFIG_HPP
+
+// The library's only configuration:
+//   PARE_NO_XSIMD           define it to build without xsimd: every kernel is then its scalar twin.
+//   PARE_ASSERT(cond, why)  precondition check; define it before inclusion to replace it.
+//                           By default it is assert() when PARE_CHECKED is defined, else nothing.
+//   PARE_ARCH_NAMESPACE     set here, never by the user: the inline namespace of all generated code.
+
+#ifndef PARE_ASSERT
+#ifdef PARE_CHECKED
+#include <cassert>
+#define PARE_ASSERT(condition, why) assert((condition) && (why))
+#else
+#define PARE_ASSERT(condition, why) static_cast<void>(0)
+#endif
+#endif
+
+// Two translation units built with different -m flags may be linked into one program. Everything
+// that generates code therefore lives in an inline namespace named after the flags that change it,
+// so that the linker can never give a baseline caller the wide copy of a shared inline function.
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define PARE_ARCH_BASE avx512
+#elif defined(__AVX512F__)
+#define PARE_ARCH_BASE avx512f
+#elif defined(__AVX2__)
+#define PARE_ARCH_BASE avx2
+#elif defined(__AVX__)
+#define PARE_ARCH_BASE avx
+#elif defined(__SSE4_1__)
+#define PARE_ARCH_BASE sse41
+#elif defined(__SSSE3__)
+#define PARE_ARCH_BASE ssse3
+#elif defined(__SSE2__)
+#define PARE_ARCH_BASE sse2
+#elif defined(__aarch64__)
+#define PARE_ARCH_BASE neon64
+#else
+#define PARE_ARCH_BASE generic
+#endif
+
+#ifdef __FMA__
+#define PARE_ARCH_FMA _fma
+#else
+#define PARE_ARCH_FMA
+#endif
+#ifdef __F16C__
+#define PARE_ARCH_F16C _f16c
+#else
+#define PARE_ARCH_F16C
+#endif
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_DOTPROD)
+#define PARE_ARCH_DOT _dot
+#else
+#define PARE_ARCH_DOT
+#endif
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#define PARE_ARCH_MATH _fastmath
+#else
+#define PARE_ARCH_MATH
+#endif
+#ifdef PARE_NO_XSIMD
+#define PARE_ARCH_SIMD _scalar
+#else
+#define PARE_ARCH_SIMD
+#endif
+
+#define PARE_ARCH_JOIN_(a, b, c, d, e, f) arch_##a##b##c##d##e##f
+#define PARE_ARCH_JOIN(a, b, c, d, e, f) PARE_ARCH_JOIN_(a, b, c, d, e, f)
+#define PARE_ARCH_NAMESPACE                                                                \
+    PARE_ARCH_JOIN(PARE_ARCH_BASE, PARE_ARCH_FMA, PARE_ARCH_F16C, PARE_ARCH_DOT,           \
+                   PARE_ARCH_MATH, PARE_ARCH_SIMD)
+
+#endif  // PARE_CORE_CONFIG_HPP

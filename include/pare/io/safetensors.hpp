@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_IO_SAFETENSORS_HPP
+#define PARE_IO_SAFETENSORS_HPP
+
+// The door of io/: safetensors_reader, safetensors_writer, and load() for compressed layers.
+
+#include "compressed.hpp"
+#include "safetensors_reader.hpp"
+#include "safetensors_writer.hpp"
+
+#endif  // PARE_IO_SAFETENSORS_HPP

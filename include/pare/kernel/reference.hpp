@@ -1,0 +1,41 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KERNEL_REFERENCE_HPP
+#define PARE_KERNEL_REFERENCE_HPP
+
+#include "../core/dtype.hpp"
+#include "../core/tensor_view.hpp"
+#include "../packed/concepts.hpp"
+#include "epilogue.hpp"
+
+#include <cstddef>
+
+namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
+
+/// The scalar twin of every gemm and gemv, and the definition of their answer: y = x W^T + bias for
+/// the output channels [first_row, end_row), each output the sum over the stored weights of its row
+/// in ascending column order, in float. x (tokens, in_features), y (tokens, out_features), any
+/// strides. @pre shapes agree
+template <packed::layout Layout>
+void gemm_ref(const Layout& weights, std::size_t first_row, std::size_t end_row,
+              matrix_view<const float> x, matrix_view<float> y,
+              const epilogue& after = {}) noexcept {
+    const std::size_t steps = Layout::steps(weights.cols);
+    for (std::size_t t = 0; t < x.rows(); ++t)
+        for (std::size_t r = first_row; r < end_row; ++r) {
+            float sum = 0.0f;
+            for (std::size_t s = 0; s < steps; ++s)
+                sum += to_float(weights.value(r, s)) * x(t, weights.column(r, s));
+            y(t, r) = sum + (after.bias.empty() ? 0.0f : after.bias[r]);
+        }
+}
+
+template <packed::layout Layout>
+void gemm_ref(const Layout& weights, matrix_view<const float> x, matrix_view<float> y,
+              const epilogue& after = {}) noexcept {
+    gemm_ref(weights, 0, weights.rows, x, y, after);
+}
+
+}  // namespace pare::kernel::inline PARE_ARCH_NAMESPACE
+
+#endif  // PARE_KERNEL_REFERENCE_HPP

@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KERNEL_SIMD_INDEX_STREAM_HPP
+#define PARE_KERNEL_SIMD_INDEX_STREAM_HPP
+
+#include "../../packed/concepts.hpp"
+#include "vec.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#if PARE_HAS_SIMD
+namespace pare::simd::inline PARE_ARCH_NAMESPACE {
+
+/// The bit streams of a tile's 16 lanes, Bits (1 to 5) per index: reads the indices of `lanes`
+/// neighbouring lanes at a time.
+template <int Bits>
+class index_stream {
+    static constexpr std::size_t n_words = Bits;
+    static constexpr std::uint32_t mask = (std::uint32_t{1} << Bits) - 1;
+
+  public:
+    /// Steps whose indices fill whole words.
+    static constexpr std::size_t chunk = 32;
+
+    /// The index of one step; `words` points at word 0 of the first lane. Higher bits are zero.
+    static veci read(const std::uint32_t* words, std::size_t step) noexcept {
+        const std::size_t bit = step * Bits;
+        const std::uint32_t* word = words + bit / 32 * packed::tile_rows;
+        const int shift = static_cast<int>(bit % 32);
+        veci index = veci::load_unaligned(word) >> shift;
+        if (shift + Bits > 32)
+            index = index | (veci::load_unaligned(word + packed::tile_rows) << (32 - shift));
+        return index & veci(mask);
+    }
+
+    /// Calls visit(step, index) for the 32 steps of the chunk at `words`, step being a
+    /// std::integral_constant, so that every shift is a constant. When Dirty, bits above the index
+    /// are left as they are.
+    template <bool Dirty>
+    static void read_chunk(const std::uint32_t* words, auto&& visit) noexcept {
+        std::array<veci, n_words> word;
+        for (std::size_t w = 0; w < n_words; ++w)
+            word[w] = veci::load_unaligned(words + w * packed::tile_rows);
+        [&]<std::size_t... Step>(std::index_sequence<Step...>) {
+            (visit(std::integral_constant<std::size_t, Step>{}, extract<Dirty, Step>(word)), ...);
+        }(std::make_index_sequence<chunk>{});
+    }
+
+  private:
+    template <bool Dirty, std::size_t Step>
+    static veci extract(const std::array<veci, n_words>& word) noexcept {
+        constexpr std::size_t w = Step * Bits / 32;
+        constexpr int shift = static_cast<int>(Step * Bits % 32);
+        veci index = word[w];
+        if constexpr (shift != 0) index = index >> shift;
+        if constexpr (shift + Bits > 32) index = index | (word[w + 1] << (32 - shift));
+        if constexpr (!Dirty && shift + Bits != 32) index = index & veci(mask);
+        return index;
+    }
+};
+
+}  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
+#endif
+
+#endif  // PARE_KERNEL_SIMD_INDEX_STREAM_HPP

@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KERNEL_SIMD_PANEL_HPP
+#define PARE_KERNEL_SIMD_PANEL_HPP
+
+#include "../../core/tensor_view.hpp"
+#include "../epilogue.hpp"
+#include "vec.hpp"
+
+#include <array>
+#include <cstddef>
+#include <span>
+
+#if PARE_HAS_SIMD
+namespace pare::simd::inline PARE_ARCH_NAMESPACE {
+
+/// panel[k * Tokens + t] = x(t, k) for the at most Tokens rows of x, zero for the tokens it lacks.
+template <std::size_t Tokens>
+void pack_panel(matrix_view<const float> x, float* panel) noexcept {
+    const std::size_t tokens = x.rows(), cols = x.cols();
+    std::size_t done_cols = 0;
+    if (x.col_stride() == 1) {
+        done_cols = cols / 4 * 4;
+        const std::size_t whole = tokens / lanes * lanes;
+        for (std::size_t t = 0; t < whole; t += lanes)
+            for (std::size_t k = 0; k < done_cols; k += 4) {
+                const auto columns = load_transposed(&x(t, k), x.row_stride());
+                for (std::size_t i = 0; i < 4; ++i)
+                    columns[i].store_aligned(panel + (k + i) * Tokens + t);
+            }
+        for (std::size_t t = whole; t < Tokens; ++t)
+            for (std::size_t k = 0; k < done_cols; ++k)
+                panel[k * Tokens + t] = t < tokens ? x(t, k) : 0.0f;
+    }
+    for (std::size_t k = done_cols; k < cols; ++k) {
+        std::size_t t = 0;
+        if (x.row_stride() == 1)
+            for (; t + lanes <= tokens; t += lanes)
+                vecf::load_unaligned(&x(t, k)).store_aligned(panel + k * Tokens + t);
+        for (; t < tokens; ++t) panel[k * Tokens + t] = x(t, k);
+        for (; t < Tokens; ++t) panel[k * Tokens + t] = 0.0f;
+    }
+}
+
+/// y(t, r) = sums[r * Tokens + t] + bias[r] for every element of y.
+template <std::size_t Tokens>
+void store_panel(const float* sums, std::span<const float> bias, matrix_view<float> y) noexcept {
+    const std::size_t tokens = y.rows(), rows = y.cols();
+    std::size_t done_rows = 0;
+    if (y.col_stride() == 1) {
+        done_rows = rows / lanes * lanes;
+        for (std::size_t r = 0; r < done_rows; r += lanes) {
+            const vecf b = bias.empty() ? vecf(0.0f) : vecf::load_unaligned(&bias[r]);
+            for (std::size_t t = 0; t < tokens; t += 4) {
+                const auto columns = load_transposed(sums + r * Tokens + t, Tokens);
+                const std::size_t n = tokens - t < 4 ? tokens - t : 4;
+                for (std::size_t i = 0; i < n; ++i) (columns[i] + b).store_unaligned(&y(t + i, r));
+            }
+        }
+    }
+    for (std::size_t r = done_rows; r < rows; ++r) {
+        const float b = bias.empty() ? 0.0f : bias[r];
+        std::size_t t = 0;
+        if (y.row_stride() == 1)
+            for (; t + lanes <= tokens; t += lanes)
+                (vecf::load_aligned(sums + r * Tokens + t) + vecf(b)).store_unaligned(&y(t, r));
+        for (; t < tokens; ++t) y(t, r) = sums[r * Tokens + t] + b;
+    }
+}
+
+}  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
+#endif
+
+#endif  // PARE_KERNEL_SIMD_PANEL_HPP

@@ -1,0 +1,145 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KERNEL_SIMD_VEC_HPP
+#define PARE_KERNEL_SIMD_VEC_HPP
+
+#include "../../core/dtype.hpp"
+
+#ifndef PARE_NO_XSIMD
+#if !__has_include(<xsimd/xsimd.hpp>)
+#error "pare needs xsimd (libxsimd-dev); define PARE_NO_XSIMD to build the scalar kernels instead"
+#endif
+#include <xsimd/xsimd.hpp>
+#endif
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+/// 1 when vector kernels exist for the target; 0 leaves every kernel to its scalar twin.
+#if !defined(PARE_NO_XSIMD) && !defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+#define PARE_HAS_SIMD 1
+#else
+#define PARE_HAS_SIMD 0
+#endif
+
+#if PARE_HAS_SIMD
+namespace pare::simd::inline PARE_ARCH_NAMESPACE {
+
+using vecf = xsimd::batch<float>;
+using veci = xsimd::batch<std::uint32_t>;
+inline constexpr std::size_t lanes = vecf::size;
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr std::size_t vector_registers = 32;
+#else
+inline constexpr std::size_t vector_registers = 16;
+#endif
+
+static_assert(lanes == 4 || lanes == 8 || lanes == 16, "pare: a vector width it does not know");
+
+/// Asks for the cache line at p; any address is allowed.
+inline void prefetch(const void* p) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(p);
+#else
+    static_cast<void>(p);
+#endif
+}
+
+/// p, without the compiler knowing where it came from: keeps it from turning `base + t * stride + c`
+/// into a spilled register for every pair (t, c) of an unrolled loop.
+template <class P>
+P* opaque(P* p) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+    __asm__("" : "+r"(p));
+#endif
+    return p;
+}
+
+/// The next `lanes` stored weights as floats; no alignment needed.
+inline vecf load(const float* p) noexcept { return vecf::load_unaligned(p); }
+
+inline vecf load(const bf16* p) noexcept {
+    const auto* bits = reinterpret_cast<const std::uint16_t*>(p);
+#if defined(__AVX512F__)
+    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+#elif defined(__AVX2__)
+    const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bits));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+#elif defined(__aarch64__)
+    return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(bits), 16));
+#else
+    alignas(64) std::array<float, lanes> wide;
+    for (std::size_t l = 0; l < lanes; ++l) wide[l] = to_float(bf16{bits[l]});
+    return vecf::load_aligned(wide.data());
+#endif
+}
+
+inline vecf load(const f16* p) noexcept {
+    const auto* bits = reinterpret_cast<const std::uint16_t*>(p);
+#if defined(__AVX512F__)
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits)));
+#elif defined(__F16C__) && defined(__AVX__)
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bits)));
+#elif defined(__aarch64__)
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(bits)));
+#else
+    alignas(64) std::array<float, lanes> wide;
+    for (std::size_t l = 0; l < lanes; ++l) wide[l] = to_float(f16{bits[l]});
+    return vecf::load_aligned(wide.data());
+#endif
+}
+
+/// Four consecutive floats, each spread over a vector: one load and four shuffles where four
+/// broadcasts would be four loads.
+inline std::array<vecf, 4> broadcast_four(const float* p) noexcept {
+#if defined(__AVX512F__)
+    const __m512 four = _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+    return {_mm512_permute_ps(four, 0x00), _mm512_permute_ps(four, 0x55),
+            _mm512_permute_ps(four, 0xaa), _mm512_permute_ps(four, 0xff)};
+#elif defined(__AVX__)
+    const __m256 four = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
+    return {_mm256_permute_ps(four, 0x00), _mm256_permute_ps(four, 0x55),
+            _mm256_permute_ps(four, 0xaa), _mm256_permute_ps(four, 0xff)};
+#elif defined(__aarch64__)
+    const float32x4_t four = vld1q_f32(p);
+    return {vdupq_laneq_f32(four, 0), vdupq_laneq_f32(four, 1), vdupq_laneq_f32(four, 2),
+            vdupq_laneq_f32(four, 3)};
+#else
+    return {vecf(p[0]), vecf(p[1]), vecf(p[2]), vecf(p[3])};
+#endif
+}
+
+/// Four consecutive floats from each of `lanes` rows, `stride` apart.
+/// @return vector i holds element i of every row.
+inline std::array<vecf, 4> load_transposed(const float* p, std::size_t stride) noexcept {
+    const auto quads = [&](std::size_t i) -> vecf {  // rows i, i + 4, i + 8, ... side by side
+        const float* row = p + i * stride;
+#if defined(__AVX512F__)
+        __m512 q = _mm512_castps128_ps512(_mm_loadu_ps(row));
+        q = _mm512_insertf32x4(q, _mm_loadu_ps(row + 4 * stride), 1);
+        q = _mm512_insertf32x4(q, _mm_loadu_ps(row + 8 * stride), 2);
+        return _mm512_insertf32x4(q, _mm_loadu_ps(row + 12 * stride), 3);
+#elif defined(__AVX__)
+        const __m256 q = _mm256_castps128_ps256(_mm_loadu_ps(row));
+        return _mm256_insertf128_ps(q, _mm_loadu_ps(row + 4 * stride), 1);
+#else
+        return vecf::load_unaligned(row);
+#endif
+    };
+    using vecd = xsimd::batch<double>;
+    const auto as_double = [](vecf v) { return xsimd::bitwise_cast<vecd>(v); };
+    const auto as_float = [](vecd v) { return xsimd::bitwise_cast<vecf>(v); };
+    const vecf a = quads(0), b = quads(1), c = quads(2), d = quads(3);
+    const vecd ab_lo = as_double(xsimd::zip_lo(a, b)), ab_hi = as_double(xsimd::zip_hi(a, b));
+    const vecd cd_lo = as_double(xsimd::zip_lo(c, d)), cd_hi = as_double(xsimd::zip_hi(c, d));
+    return {as_float(xsimd::zip_lo(ab_lo, cd_lo)), as_float(xsimd::zip_hi(ab_lo, cd_lo)),
+            as_float(xsimd::zip_lo(ab_hi, cd_hi)), as_float(xsimd::zip_hi(ab_hi, cd_hi))};
+}
+
+}  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
+#endif
+
+#endif  // PARE_KERNEL_SIMD_VEC_HPP

@@ -1,0 +1,210 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_PACKED_N_M_HPP
+#define PARE_PACKED_N_M_HPP
+
+#include "../core/dtype.hpp"
+#include "../core/status.hpp"
+#include "../core/tensor_view.hpp"
+#include "../prune/mask.hpp"
+#include "concepts.hpp"
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace pare::packed {
+
+/// N:M sparse weights over caller-owned memory: the kept values and, for each, its place in its
+/// group of M columns. Laid out for kernels that hold 16 output channels in vector lanes; the bytes
+/// are the same on every machine (docs/formats.md).
+///
+/// Rows are cut into tiles of 16 (the last one padded with zero weights). A row has `steps` slots,
+/// N for each group of M columns, in ascending column order. Slot s of lane l of tile t is
+/// values[(t * steps + s) * 16 + l]. Its place in the group is the s-th `index_bits`-bit number of
+/// the lane's bit stream: 32-bit words, least significant bit first, word w at
+/// indices[(t * words + w) * 16 + l].
+template <int N, int M, float_storage T = float>
+struct n_m {
+    static_assert(1 <= N && N <= M && M <= 32, "packed n_m<N, M> needs 1 <= N <= M <= 32");
+
+    using value_type = T;
+    static constexpr int n = N;
+    static constexpr int m = M;
+    /// ceil(log2 M); none where every column is kept.
+    static constexpr int index_bits = N == M ? 0 : std::bit_width(static_cast<unsigned>(M - 1));
+
+    std::size_t rows = 0;                     ///< output channels
+    std::size_t cols = 0;                     ///< input features
+    const T* values = nullptr;                ///< n_values(rows, cols) elements
+    const std::uint32_t* indices = nullptr;   ///< n_indices(rows, cols) words
+
+    static constexpr std::size_t tiles(std::size_t rows) noexcept {
+        return (rows + tile_rows - 1) / tile_rows;
+    }
+    /// Slots of a row. A short last group of r columns has min(N, r).
+    static constexpr std::size_t steps(std::size_t cols) noexcept {
+        const std::size_t rest = cols % M;
+        return cols / M * N + (rest < N ? rest : N);
+    }
+    /// 32-bit index words of a row.
+    static constexpr std::size_t index_words(std::size_t cols) noexcept {
+        return (steps(cols) * index_bits + 31) / 32;
+    }
+    static constexpr std::size_t n_values(std::size_t rows, std::size_t cols) noexcept {
+        return tiles(rows) * steps(cols) * tile_rows;
+    }
+    static constexpr std::size_t n_indices(std::size_t rows, std::size_t cols) noexcept {
+        return tiles(rows) * index_words(cols) * tile_rows;
+    }
+    /// Bytes of values and indices together, padding included.
+    static constexpr std::size_t required_bytes(std::size_t rows, std::size_t cols) noexcept {
+        return n_values(rows, cols) * sizeof(T) + n_indices(rows, cols) * sizeof(std::uint32_t);
+    }
+
+    /// Itself: a layout and an owning layer are used alike.
+    constexpr const n_m& view() const noexcept { return *this; }
+
+    constexpr T value(std::size_t row, std::size_t step) const noexcept {
+        PARE_ASSERT(row < rows && step < steps(cols), "index out of range");
+        return values[(row / tile_rows * steps(cols) + step) * tile_rows + row % tile_rows];
+    }
+    /// The place of a slot in its group, in [0, M).
+    constexpr std::size_t index(std::size_t row, std::size_t step) const noexcept {
+        PARE_ASSERT(row < rows && step < steps(cols), "index out of range");
+        if constexpr (index_bits == 0) return step % N;
+        const std::size_t bit = step * index_bits, word = bit / 32, shift = bit % 32;
+        const std::uint32_t* lane =
+            indices + row / tile_rows * index_words(cols) * tile_rows + row % tile_rows;
+        std::uint64_t bits = lane[word * tile_rows];
+        if (shift + index_bits > 32) bits |= std::uint64_t{lane[(word + 1) * tile_rows]} << 32;
+        return static_cast<std::size_t>(bits >> shift) & ((std::size_t{1} << index_bits) - 1);
+    }
+    /// The column of a slot.
+    constexpr std::size_t column(std::size_t row, std::size_t step) const noexcept {
+        return step / N * M + index(row, step);
+    }
+};
+
+/// Every column kept, no indices: the n_m layout at its trivial end. Values of 16 output channels
+/// lie side by side, column after column.
+template <float_storage T = float>
+using dense = n_m<1, 1, T>;
+
+inline namespace PARE_ARCH_NAMESPACE {
+
+namespace detail {
+
+// The columns a group stores, ascending: the kept ones and, where a mask keeps fewer than the
+// group has slots, the first others (their value will be zero). False when too many are kept.
+inline bool stored_columns(prune::const_mask_view kept, std::size_t row, std::size_t begin,
+                           std::size_t length, std::size_t slots,
+                           std::array<bool, 32>& stored) noexcept {
+    std::size_t n = 0;
+    for (std::size_t c = 0; c < length; ++c) n += stored[c] = kept(row, begin + c);
+    if (n > slots) return false;
+    for (std::size_t c = 0; c < length && n < slots; ++c)
+        if (!stored[c]) n += stored[c] = true;
+    return true;
+}
+
+template <class Layout>
+void write_index(std::span<std::uint32_t> indices, std::size_t cols, std::size_t row,
+                 std::size_t step, std::size_t index) noexcept {
+    const std::size_t bit = step * Layout::index_bits, shift = bit % 32;
+    std::uint32_t* word = indices.data() + (row / tile_rows * Layout::index_words(cols) + bit / 32) *
+                                               tile_rows + row % tile_rows;
+    const std::uint64_t bits = std::uint64_t{index} << shift;
+    *word |= static_cast<std::uint32_t>(bits);
+    if (shift + Layout::index_bits > 32) word[tile_rows] |= static_cast<std::uint32_t>(bits >> 32);
+}
+
+}  // namespace detail
+
+/// Writes the kept weights (rows, cols) into `values` and `indices`, of exactly n_values() and
+/// n_indices() elements, each weight passed through `codec`.
+/// @return the layout over that memory; pattern_violated when a group keeps more than N, not_a_number
+/// for a kept weight that is NaN or infinite, as given or as encoded, shape_mismatch,
+/// buffer_too_small.
+template <int N, int M, class Codec>
+result<n_m<N, M, typename Codec::value_type>> pack_n_m(
+    matrix_view<const float> weights, prune::const_mask_view kept, const Codec& codec,
+    std::span<typename Codec::value_type> values, std::span<std::uint32_t> indices) noexcept {
+    using T = typename Codec::value_type;
+    using layout = n_m<N, M, T>;
+    const std::size_t rows = weights.rows(), cols = weights.cols();
+    if (kept.rows() != rows || kept.cols() != cols)
+        return error{errc::shape_mismatch, "weights and mask differ in shape"};
+    if (values.size() != layout::n_values(rows, cols) ||
+        indices.size() != layout::n_indices(rows, cols))
+        return error{errc::buffer_too_small, "pack: memory is not n_values and n_indices long"};
+    for (T& v : values) v = codec.encode(0.0f);
+    for (std::uint32_t& word : indices) word = 0;
+
+    const std::size_t steps = layout::steps(cols);
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t begin = 0, step = 0; begin < cols; begin += M) {
+            const std::size_t length = cols - begin < M ? cols - begin : M;
+            const std::size_t slots = length < N ? length : N;
+            std::array<bool, 32> stored{};
+            if (!detail::stored_columns(kept, r, begin, length, slots, stored))
+                return error{errc::pattern_violated, "a group keeps more than N weights", r};
+            for (std::size_t c = 0; c < length; ++c) {
+                if (!stored[c]) continue;
+                if (kept(r, begin + c)) {
+                    const float w = weights(r, begin + c);
+                    const T code = codec.encode(w);
+                    if (!is_finite(w) || !is_finite(to_float(code)))
+                        return error{errc::not_a_number,
+                                     "a kept weight is NaN, infinite or too large for its type", r};
+                    values[(r / tile_rows * steps + step) * tile_rows + r % tile_rows] = code;
+                }
+                if constexpr (layout::index_bits > 0)
+                    detail::write_index<layout>(indices, cols, r, step, c);
+                ++step;
+            }
+        }
+    return layout{rows, cols, values.data(), indices.data()};
+}
+
+/// Whether every index names a column of its group: a kernel may run only on weights that pass, so
+/// whoever takes packed bytes from outside checks them once.
+template <int N, int M, class T>
+status check(const n_m<N, M, T>& packed) noexcept {
+    if constexpr (n_m<N, M, T>::index_bits > 0) {
+        // Padding rows are read by the kernels too, so whole tiles are checked.
+        n_m<N, M, T> padded = packed;
+        padded.rows = n_m<N, M, T>::tiles(packed.rows) * tile_rows;
+        const std::size_t steps = packed.steps(packed.cols);
+        for (std::size_t r = 0; r < padded.rows; ++r)
+            for (std::size_t s = 0; s < steps; ++s)
+                if (padded.index(r, s) >= M || padded.column(r, s) >= packed.cols)
+                    return error{errc::malformed_file, "an index lies outside its group", r};
+    }
+    return {};
+}
+
+/// Writes the dense (rows, cols) matrix that the packed weights stand for.
+template <int N, int M, class T>
+status unpack(const n_m<N, M, T>& packed, matrix_view<float> weights) noexcept {
+    if (weights.rows() != packed.rows || weights.cols() != packed.cols)
+        return error{errc::shape_mismatch, "unpack: the destination has another shape"};
+    const std::size_t steps = packed.steps(packed.cols);
+    for (std::size_t r = 0; r < packed.rows; ++r) {
+        for (std::size_t c = 0; c < packed.cols; ++c) weights(r, c) = 0.0f;
+        for (std::size_t s = 0; s < steps; ++s)
+            weights(r, packed.column(r, s)) = to_float(packed.value(r, s));
+    }
+    return {};
+}
+
+}  // namespace PARE_ARCH_NAMESPACE
+
+static_assert(layout<n_m<2, 4, f16>> && layout<dense<float>>);
+static_assert(n_m<2, 4, f16>::required_bytes(4096, 4096) * 8 == std::size_t{9} * 4096 * 4096);
+
+}  // namespace pare::packed
+
+#endif  // PARE_PACKED_N_M_HPP

@@ -1,0 +1,17 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_PARE_HPP
+#define PARE_PARE_HPP
+
+// The front door: the whole library except eigen/ and io/, which are doors of their own. Nothing
+// inside the library includes this file.
+
+#include "compress.hpp"
+#include "core/random.hpp"
+#include "core/thread_pool.hpp"
+#include "kernel/gemm.hpp"
+#include "prune/optimal_brain.hpp"
+#include "prune/wanda.hpp"
+#include "version.hpp"
+
+#endif  // PARE_PARE_HPP

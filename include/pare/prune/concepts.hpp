@@ -1,0 +1,55 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_PRUNE_CONCEPTS_HPP
+#define PARE_PRUNE_CONCEPTS_HPP
+
+#include "../core/tensor_view.hpp"
+#include "mask.hpp"
+
+#include <concepts>
+#include <span>
+
+namespace pare::prune {
+
+/// What is known of a layer's inputs from running the dense model on calibration tokens. A saliency
+/// reads the part it declares a need for; the rest may stay empty.
+struct calibration {
+    /// (cols) L2 norm of each input feature over all tokens.
+    std::span<const float> input_norms{};
+    /// (cols) diagonal of the inverse of H = X^T X + damping, X (tokens, cols).
+    std::span<const float> inverse_hessian_diagonal{};
+};
+
+/// Gives every weight its importance: scores(r, c) >= 0, higher means keep. weights and scores have
+/// the same shape, rows = output channels. A saliency that reads `input_norms` or
+/// `inverse_hessian_diagonal` says so by `static constexpr bool needs_input_norms = true` (or
+/// `needs_inverse_hessian`), and is then only called with that span filled.
+template <class S>
+concept saliency = std::copyable<S> &&
+    requires(const S& s, matrix_view<const float> weights, const calibration& inputs,
+             matrix_view<float> scores) {
+        { s.score(weights, inputs, scores) } noexcept;
+    };
+
+template <class S>
+concept needs_input_norms = saliency<S> && requires { requires S::needs_input_norms; };
+
+template <class S>
+concept needs_inverse_hessian = saliency<S> && requires { requires S::needs_inverse_hessian; };
+
+template <class S>
+concept needs_calibration = needs_input_norms<S> || needs_inverse_hessian<S>;
+
+/// Decides which weights stay: writes every bit of the mask from finite scores of the same shape.
+/// Equal scores are decided by position, lowest column (then lowest row) first. `check()` refuses
+/// hyper-parameters outside their range.
+template <class P>
+concept pattern = std::copyable<P> &&
+    requires(const P& p, matrix_view<const float> scores, mask_view kept) {
+        { p.select(scores, kept) } noexcept;
+        { p.check() } noexcept -> std::same_as<status>;
+    };
+
+}  // namespace pare::prune
+
+#endif  // PARE_PRUNE_CONCEPTS_HPP

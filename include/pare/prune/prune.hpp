@@ -1,0 +1,73 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_PRUNE_PRUNE_HPP
+#define PARE_PRUNE_PRUNE_HPP
+
+#include "../core/dtype.hpp"
+#include "concepts.hpp"
+
+#include <cstddef>
+#include <span>
+
+namespace pare::prune::inline PARE_ARCH_NAMESPACE {
+
+namespace detail {
+
+inline status check_finite(matrix_view<const float> values, const char* message) noexcept {
+    for (std::size_t r = 0; r < values.rows(); ++r)
+        for (std::size_t c = 0; c < values.cols(); ++c)
+            if (!is_finite(values(r, c))) return error{errc::not_a_number, message, r};
+    return {};
+}
+
+inline status check_statistic(std::span<const float> statistic, std::size_t cols) noexcept {
+    if (statistic.size() != cols)
+        return error{errc::missing_calibration,
+                     "the saliency needs one calibration value per input feature",
+                     statistic.size()};
+    for (std::size_t c = 0; c < cols; ++c)
+        if (!is_finite(statistic[c]) || statistic[c] < 0.0f)
+            return error{errc::invalid_argument, "a calibration value is negative or not finite", c};
+    return {};
+}
+
+}  // namespace detail
+
+/// Scores the weights and selects the mask, both (rows, cols) = (output channels, input features).
+/// `scores` is scratch memory on entry and the saliency on return.
+/// @return the retained saliency, kept / total in [0, 1] (1 where the total is 0); not_a_number for
+/// NaN or infinite weights or scores, shape_mismatch, missing_calibration, invalid_argument.
+template <saliency Saliency, pattern Pattern>
+result<double> prune(matrix_view<const float> weights, const Saliency& saliency,
+                     const Pattern& pattern, const calibration& inputs, matrix_view<float> scores,
+                     mask_view kept) noexcept {
+    if (scores.extents() != weights.extents() || kept.rows() != weights.rows() ||
+        kept.cols() != weights.cols())
+        return error{errc::shape_mismatch, "weights, scores and mask differ in shape"};
+    if (auto ok = pattern.check(); !ok) return ok.error();
+    if (auto ok = detail::check_finite(weights, "a weight is NaN or infinite"); !ok)
+        return ok.error();
+    if constexpr (needs_input_norms<Saliency>)
+        if (auto ok = detail::check_statistic(inputs.input_norms, weights.cols()); !ok)
+            return ok.error();
+    if constexpr (needs_inverse_hessian<Saliency>)
+        if (auto ok = detail::check_statistic(inputs.inverse_hessian_diagonal, weights.cols()); !ok)
+            return ok.error();
+
+    saliency.score(weights, inputs, scores);
+    if (auto ok = detail::check_finite(scores, "a saliency score is NaN or infinite"); !ok)
+        return ok.error();
+    pattern.select(scores, kept);
+
+    double total = 0.0, retained = 0.0;
+    for (std::size_t r = 0; r < scores.rows(); ++r)
+        for (std::size_t c = 0; c < scores.cols(); ++c) {
+            total += static_cast<double>(scores(r, c));
+            retained += kept(r, c) ? static_cast<double>(scores(r, c)) : 0.0;
+        }
+    return total > 0.0 ? retained / total : 1.0;
+}
+
+}  // namespace pare::prune::inline PARE_ARCH_NAMESPACE
+
+#endif  // PARE_PRUNE_PRUNE_HPP

@@ -1,0 +1,31 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_QUANT_CAST_HPP
+#define PARE_QUANT_CAST_HPP
+
+#include "../core/dtype.hpp"
+
+#include <concepts>
+
+namespace pare::quant {
+
+/// Turns weights into codes. `value_type` is the stored type; `encode` is defined for every float.
+template <class C>
+concept codec = std::copyable<C> && requires(const C& c, float weight) {
+    typename C::value_type;
+    { c.encode(weight) } noexcept -> std::same_as<typename C::value_type>;
+};
+
+/// Stores a weight as the nearest T (ties to even), T = float, f16 or bf16.
+template <class T>
+struct cast {
+    static_assert(float_storage<T>, "cast<T> stores weights as float, pare::f16 or pare::bf16");
+    using value_type = T;
+    constexpr T encode(float weight) const noexcept { return from_float<T>(weight); }
+};
+
+static_assert(codec<cast<f16>>);
+
+}  // namespace pare::quant
+
+#endif  // PARE_QUANT_CAST_HPP

@@ -1,0 +1,31 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_TESTS_CONTRACT_POLICIES_HPP
+#define PARE_TESTS_CONTRACT_POLICIES_HPP
+
+#include <pare/prune/dense.hpp>
+#include <pare/prune/magnitude.hpp>
+#include <pare/prune/n_m.hpp>
+#include <pare/prune/optimal_brain.hpp>
+#include <pare/prune/unstructured.hpp>
+#include <pare/prune/wanda.hpp>
+
+#include <tuple>
+
+namespace pare::testing {
+
+// A new policy is added to its list, and every law of its family then holds for it.
+
+using saliencies = std::tuple<prune::magnitude, prune::wanda, prune::optimal_brain>;
+
+using n_m_patterns =
+    std::tuple<prune::n_m<1, 1>, prune::n_m<1, 2>, prune::n_m<2, 4>, prune::n_m<3, 4>,
+               prune::n_m<1, 8>, prune::n_m<3, 7>, prune::n_m<8, 16>, prune::n_m<5, 32>>;
+
+using patterns = std::tuple<prune::dense, prune::n_m<1, 1>, prune::n_m<1, 2>, prune::n_m<2, 4>,
+                            prune::n_m<3, 4>, prune::n_m<1, 8>, prune::n_m<3, 7>, prune::n_m<8, 16>,
+                            prune::n_m<5, 32>, prune::unstructured>;
+
+}  // namespace pare::testing
+
+#endif  // PARE_TESTS_CONTRACT_POLICIES_HPP

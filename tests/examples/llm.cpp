@@ -1,0 +1,228 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "llm/model.hpp"
+
+#include "common/error.hpp"
+#include "io/files.hpp"
+#include "llm/calibrate.hpp"
+#include "llm/dataset.hpp"
+#include "llm/evaluate.hpp"
+#include "llm/generate.hpp"
+#include "llm/tokenizer.hpp"
+#include "support/catch.hpp"
+#include "support/data.hpp"
+#include "support/metrics.hpp"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+using llm::token;
+
+const fs::path bard = fs::path(PARE_SOURCE_DIR) / "examples" / "llm" / "bard";
+
+/// A checkpoint and the models made of it.
+struct loaded {
+    explicit loaded(const fs::path& path) : source(path) {}
+    llm::model make(const std::string& recipe, std::span<const llm::block_statistics> seen = {}) {
+        return {source, tools::parse_recipe(recipe), seen, run};
+    }
+    llm::checkpoint source;
+    pare::thread_pool run{2};
+};
+
+nlohmann::json read_json(const fs::path& file) {
+    return nlohmann::json::parse(pare::testing::read_text(file));
+}
+
+double nll(const llm::model& m, const llm::windows& text) {
+    llm::reference_logits reference;
+    return llm::evaluate(m, text, reference, [](std::size_t) {}).nll;
+}
+
+std::vector<float> read_floats(const fs::path& file, const char* name) {
+    const auto reader = pare::io::safetensors_reader::open(file.c_str());
+    REQUIRE(reader);
+    const auto tensor = reader->find(name);
+    REQUIRE(tensor);
+    std::vector<float> values(tensor->size());
+    REQUIRE(pare::io::read_as_float(*tensor, values));
+    return values;
+}
+
+std::vector<float> logits_of(const llm::model& m, std::span<const token> ids) {
+    llm::session s(m, ids.size());
+    std::vector<float> logits(ids.size() * m.shape().vocab_size);
+    m.forward(ids, s, {logits.data(), ids.size(), m.shape().vocab_size});
+    return logits;
+}
+
+}  // namespace
+
+TEST_CASE("bard gives the golden logits, likelihood and text") {
+    loaded b(bard);
+    const llm::model dense = b.make("dense");
+    const auto golden = read_json(bard / "bard_golden.json");
+    const auto samples = llm::read_ids(bard / "bard_eval.safetensors", 256, 512);
+    REQUIRE(samples.size() == 96);
+
+    std::vector<float> expected = read_floats(bard / "bard_eval.safetensors", "golden_logits");
+    const auto inputs = std::span(samples[0]).first(expected.size() / 256);
+    CHECK(pare::testing::max_abs_error(logits_of(dense, inputs), expected) < 1e-4);
+    CHECK(nll(dense, samples) == Approx(golden["nll_samples"].get<double>()).margin(1e-5));
+
+    const std::string prompt = golden["prompt"], text = golden["greedy"];
+    const auto words = llm::tokenizer::for_model(b.source, "");
+    std::string written = prompt;
+    llm::generate(dense, words.encode(prompt), text.size() - prompt.size(), {}, [&](token id) {
+        written += words.decode(0, id);
+        return true;
+    });
+    CHECK(written == text);
+}
+
+TEST_CASE("bard gives the golden likelihood of held-out text") {
+    PARE_DATA_OR_SKIP(file, "text/tinyshakespeare.txt");
+    loaded b(bard);
+    const std::string all = pare::testing::read_text(file);
+    const auto held_out = llm::tokenizer::bytes().encode(
+        std::string_view(all).substr(static_cast<std::size_t>(static_cast<double>(all.size()) * 0.9)));
+    llm::windows text = llm::cut_stream(held_out, 512);
+    // The golden figure is the mean over batches of 16 windows, the last of them a smaller one.
+    const llm::model dense = b.make("dense");
+    double sum = 0.0, n_batches = 0.0;
+    for (; !text.empty(); ++n_batches) {
+        const auto n = std::min<std::ptrdiff_t>(16, std::ssize(text));
+        sum += nll(dense, llm::windows(text.begin(), text.begin() + n));
+        text.erase(text.begin(), text.begin() + n);
+    }
+    const auto golden = read_json(bard / "bard_golden.json");
+    CHECK(sum / n_batches == Approx(golden["nll_held_out_text"].get<double>()).margin(1e-5));
+}
+
+TEST_CASE("stories260k gives the golden logits and greedy ids") {
+    PARE_DATA_OR_SKIP(folder, "stories260k");
+    loaded s(folder);
+    const llm::model dense = s.make("dense");
+    const fs::path golden = folder / "golden_512.safetensors";
+    const llm::windows ids = llm::read_ids(golden, 512, 512);
+    CHECK(pare::testing::max_abs_error(logits_of(dense, ids[0]), read_floats(golden, "logits")) <
+          1e-4);
+
+    const auto expected = read_json(folder / "golden.json");
+    std::vector<token> greedy = expected["greedy_ids"].get<std::vector<token>>();
+    const auto words = llm::tokenizer::for_model(s.source, "");
+    std::string text;
+    token previous = greedy[0];
+    const auto written = llm::generate(dense, std::span(greedy).first(1), greedy.size() - 1, {},
+                                       [&](token id) {
+                                           text += words.decode(previous, id);
+                                           previous = id;
+                                           return true;
+                                       });
+    greedy.erase(greedy.begin());
+    CHECK(written == greedy);
+    CHECK(text == expected["greedy_text"].get<std::string>());
+}
+
+TEST_CASE("stories260k has the golden perplexity, and its tokenizer gives the golden ids") {
+    PARE_DATA_OR_SKIP(folder, "stories260k");
+    loaded s(folder);
+    const auto golden = read_json(folder / "golden.json");
+    const llm::windows stories =
+        llm::read_ids(folder / "tinystories200_tok512.safetensors", 512, 512);
+    CHECK(llm::n_predictions(stories) == golden["tokens"].get<std::size_t>());
+    CHECK(std::exp(nll(s.make("dense"), stories)) ==
+          Approx(golden["ppl"].get<double>()).margin(1e-4));
+
+    const auto words = llm::tokenizer::for_model(s.source, "");
+    for (const auto& ids : stories) {
+        if (ids.size() == 512) continue;  // cut: its last word may have been merged further
+        std::string text;
+        for (std::size_t i = 1; i < ids.size(); ++i) text += words.decode(ids[i - 1], ids[i]);
+        REQUIRE(words.encode(text) == ids);
+    }
+}
+
+TEST_CASE("one token at a time, in chunks, on any number of threads: the same logits") {
+    loaded b(bard);
+    const llm::model dense = b.make("nm:2:4");
+    const auto ids = llm::read_ids(bard / "bard_eval.safetensors", 256, 512)[3];
+    const std::vector<float> at_once = logits_of(dense, ids);
+    llm::session s(dense, ids.size());
+    std::vector<float> one(256);
+    double worst = 0.0;
+    for (std::size_t t = 0; t < ids.size(); ++t) {
+        dense.forward(std::span(ids).subspan(t, 1), s, {one.data(), 1, 256});
+        worst = std::max(worst, pare::testing::max_abs_error(
+                                    one, std::span(at_once).subspan(t * 256, 256)));
+    }
+    CHECK(worst < 1e-4);
+    REQUIRE(s.length == dense.shape().context);
+    CHECK_THROWS_AS(dense.forward(std::span(ids).first(1), s, {one.data(), 1, 256}), tools::failure);
+
+    pare::thread_pool alone(1);
+    const llm::model single(b.source, tools::parse_recipe("nm:2:4"), {}, alone);
+    CHECK(logits_of(single, ids) == at_once);
+}
+
+TEST_CASE("reports are of the linear layers: bits, bytes, sparsity, retained saliency") {
+    loaded b(bard);
+    const auto dense = b.make("dense").report(), pruned = b.make("nm:2:4").report(),
+               bound = b.make("unstructured:0.5").report(), narrow = b.make("nm:1:16+f16").report();
+    CHECK(dense.bits_per_weight == 16.0);
+    CHECK(dense.bytes == 2 * b.source.n_linear_weights());
+    CHECK(dense.sparsity == 0.0);
+    CHECK(dense.retained == 1.0);
+    CHECK(pruned.bits_per_weight == 9.0);
+    CHECK(pruned.sparsity == 0.5);
+    CHECK(narrow.bits_per_weight == Approx(16.0 / 16 + 4.0 / 16).epsilon(0.1));
+    CHECK(bound.sparsity == 0.5);
+    CHECK(bound.retained > pruned.retained);
+    CHECK(pruned.retained > 0.5);
+}
+
+TEST_CASE("calibrated saliencies prune bard better than magnitude does") {
+    loaded b(bard);
+    const llm::model dense = b.make("dense");
+    auto text = llm::read_ids(bard / "bard_eval.safetensors", 256, 512);
+    text.resize(8);
+    const llm::windows own = llm::write_own_text(dense, '\n', 4, 256, 1, [] {});
+    CHECK(own.size() == 4);
+    CHECK(own[0] != own[1]);
+    const auto seen = llm::calibrate(dense, own, true);
+
+    llm::reference_logits reference;
+    const auto measure = [&](const llm::model& m) {
+        return llm::evaluate(m, text, reference, [](std::size_t) {});
+    };
+    const llm::quality exact = measure(dense);
+    CHECK(exact.kl < 1e-6);
+    CHECK(exact.agreement == 1.0);
+    const llm::quality magnitude = measure(b.make("nm:2:4")),
+                       wanda = measure(b.make("nm:2:4+wanda", seen)),
+                       brain = measure(b.make("nm:2:4+optimal_brain", seen));
+    CHECK(wanda.kl < magnitude.kl);
+    CHECK(brain.kl < magnitude.kl);
+    CHECK(wanda.nll > exact.nll);
+    CHECK(wanda.agreement > magnitude.agreement);
+    CHECK(wanda.agreement < 1.0);
+}
+
+TEST_CASE("a drawn token follows the softmax and its seed") {
+    const std::vector<float> logits{0.0f, std::log(2.0f), -INFINITY, std::log(5.0f)};
+    llm::sampler draw{.temperature = 1.0f, .random = pare::random(3)};
+    std::vector<double> counts(4);
+    constexpr double n = 20000;
+    for (int i = 0; i < static_cast<int>(n); ++i) ++counts[draw.pick(logits)];
+    const double five_sigma = 5.0 * std::sqrt(0.25 / n);
+    CHECK(counts[0] / n == Approx(1.0 / 8).margin(five_sigma));
+    CHECK(counts[1] / n == Approx(2.0 / 8).margin(five_sigma));
+    CHECK(counts[2] == 0.0);
+    CHECK(counts[3] / n == Approx(5.0 / 8).margin(five_sigma));
+    CHECK(llm::sampler{}.pick(logits) == 3);
+}

@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "common/recipe.hpp"
+
+#include "common/error.hpp"
+#include "support/catch.hpp"
+
+#include <string>
+
+using tools::codec_kind;
+using tools::parse_recipe;
+using tools::pattern_kind;
+using tools::saliency_kind;
+
+TEST_CASE("a recipe string is a pattern, a codec and a saliency in any order") {
+    const tools::recipe r = parse_recipe("wanda+nm:2:4+f16");
+    CHECK(r.text == "wanda+nm:2:4+f16");
+    CHECK(r.pattern == pattern_kind::n_m);
+    CHECK((r.n == 2 && r.m == 4));
+    CHECK(r.codec == codec_kind::f16);
+    CHECK(r.saliency == saliency_kind::wanda);
+}
+
+TEST_CASE("what a recipe string leaves out is dense, as stored, by magnitude") {
+    const tools::recipe r = parse_recipe("dense");
+    CHECK(r.pattern == pattern_kind::dense);
+    CHECK(r.codec == codec_kind::stored);
+    CHECK(parse_recipe("bf16").codec == codec_kind::bf16);
+    CHECK(parse_recipe("bf16").pattern == pattern_kind::dense);
+    CHECK(parse_recipe("nm:1:4").saliency == saliency_kind::magnitude);
+    CHECK(parse_recipe("unstructured:0.75").sparsity == 0.75f);
+}
+
+TEST_CASE("a recipe string that is unknown or contradictory is refused with what exists") {
+    const std::string bad =
+        GENERATE(as<std::string>{}, "", "nm", "nm:2", "nm:4:2", "nm:0:4", "nm:4:4", "nm:2:33",
+                 "nm:2:4:6", "nm:2:4x", "nm:-2:4", "nm: 2:4", "NM:2:4", "dense:1", "nm:2:4+nm:1:4",
+                 "dense+nm:2:4", "nm:2:4+f16+f32", "nm:2:4+f16+f16", "nm:2:4+wanda+optimal_brain",
+                 "wanda", "dense+wanda", "f16:2", "nm:2:4+", "+nm:2:4", "nm:2:4+gyro",
+                 "unstructured", "unstructured:1", "unstructured:0", "unstructured:nan",
+                 "unstructured:1e", "i4:g32");
+    CAPTURE(bad);
+    try {
+        parse_recipe(bad);
+        FAIL("was taken");
+    } catch (const tools::usage_error& e) {
+        CHECK_THAT(e.what(), Catch::Contains(tools::list_recipe_parts()));
+    }
+}

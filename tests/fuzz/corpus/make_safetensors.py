@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: the pare authors
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds of the safetensors fuzzer into ./safetensors beside this script."""
+import json
+import pathlib
+import struct
+
+folder = pathlib.Path(__file__).parent / "safetensors"
+
+
+def seed(name, header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (folder / name).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def layer(n, m, dtype, rows, cols):
+    return {"format": "n_m", "version": 1, "n": n, "m": m, "dtype": dtype, "rows": rows,
+            "cols": cols}
+
+
+def packed_seed(name, n, m, dtype, rows, cols, index_word):
+    """A layer of n:m in tiles of 16 rows, all of whose index words are index_word."""
+    size = {"F32": 4, "F16": 2, "BF16": 2}[dtype]
+    tiles, steps = (rows + 15) // 16, cols // m * n + min(n, cols % m)
+    words = 0 if n == m else (steps * (m - 1).bit_length() + 31) // 32
+    n_values, n_indices = tiles * steps * 16, tiles * words * 16
+    values = b"\x00\x3c" * (n_values * size // 2)
+    header = {"__metadata__": {"pare.w": json.dumps(layer(n, m, dtype.lower(), rows, cols))},
+              "w.values": tensor(dtype, [tiles, steps, 16], 0, len(values))}
+    if words:
+        header["w.indices"] = tensor("U32", [tiles, words, 16], len(values),
+                                     len(values) + 4 * n_indices)
+    seed(name, header, values + struct.pack("<I", index_word) * n_indices)
+
+
+folder.mkdir(exist_ok=True)
+seed("empty", {})
+seed("floats", {"a": tensor("F32", [2, 3], 0, 24)}, bytes(24))
+seed("types", {"b": tensor("BF16", [3], 16, 22), "h": tensor("F16", [2], 22, 26),
+               "d": tensor("F64", [2], 0, 16), "q": tensor("F4", [4], 26, 28)}, bytes(range(28)))
+seed("scalar_and_empty", {"s": tensor("I64", [], 0, 8), "e": tensor("U8", [0, 5], 8, 8)}, bytes(8))
+seed("metadata", {"__metadata__": {"format": "pt", "k": ""}, "a": tensor("BOOL", [1], 0, 1)}, b"\1")
+seed("escapes", rb'{"\u0061\n\ud83d\ude00\/":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+     b"\0")
+seed("overlap", {"a": tensor("U8", [4], 0, 4), "b": tensor("U8", [4], 2, 6)}, bytes(6))
+seed("hole", {"a": tensor("U8", [1], 1, 2)}, bytes(2))
+seed("overflow", {"a": tensor("F32", [2**62, 4], 0, 0)})
+seed("unknown_dtype", {"a": tensor("F128", [1], 0, 16)}, bytes(16))
+packed_seed("n_m_2_4_f16", 2, 4, "F16", 17, 9, 0x00000099)
+packed_seed("n_m_1_3_f32", 1, 3, "F32", 3, 7, 0x00000006)
+packed_seed("n_m_3_5_bf16", 3, 5, "BF16", 16, 10, 0x00000688)
+packed_seed("n_m_bad_index", 1, 3, "F32", 16, 6, 0xffffffff)
+packed_seed("dense_f32", 1, 1, "F32", 2, 3, 0)

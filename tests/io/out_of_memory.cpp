@@ -1,0 +1,80 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+// Every allocation of io/ goes through buffer; each in turn is made to fail here.
+#include <pare/io/safetensors.hpp>
+
+#include "files.hpp"
+#include "support/catch.hpp"
+
+#include <array>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+namespace {
+
+int n_until_failure = -1;  // negative: never
+
+}  // namespace
+
+// What buffer calls: aligned and not throwing.
+void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+    if (n_until_failure >= 0 && n_until_failure-- == 0) return nullptr;
+    const auto unit = static_cast<std::size_t>(alignment);
+    return std::aligned_alloc(unit, (size + unit - 1) / unit * unit);
+}
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace {
+
+/// Runs `work` with its first, second, ... allocation failing until one run makes no failing one.
+/// @return the number of runs that failed, each of which must have said out_of_memory.
+int fail_each_allocation(auto&& work) {
+    for (int n = 0;; ++n) {
+        n_until_failure = n;
+        const pare::status outcome = work();
+        const bool failed_one = n_until_failure < 0;
+        n_until_failure = -1;
+        REQUIRE(outcome.has_value() == !failed_one);
+        if (outcome) return n;
+        REQUIRE(outcome.error().code == pare::errc::out_of_memory);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("safetensors files report every allocation that fails") {
+    const pare::testing::temporary_folder folder;
+    const std::string path = folder / "f";
+    const std::array<float, 16> values{};
+    const pare::packed::dense<float> weights{1, 1, values.data(), nullptr};
+    const int n_writing = fail_each_allocation([&]() -> pare::status {
+        pare::io::safetensors_writer out(path);
+        out.add("name\n", pare::io::dtype::f32, std::array<std::size_t, 1>{16},
+                std::as_bytes(std::span(values)));
+        out.add("w", weights);
+        const pare::status outcome = out.commit();
+        // A failed write leaves nothing, an undisturbed one the file alone.
+        const auto n_files = folder.n_files();
+        if (n_files != (outcome ? 1 : 0)) return pare::error{pare::errc::io_failure, "left over"};
+        return outcome;
+    });
+    CHECK(n_writing > 10);
+
+    const int n_reading = fail_each_allocation([&]() -> pare::status {
+        const auto file = pare::io::safetensors_reader::open(path.c_str());
+        if (!file) return file.error();
+        const auto loaded = pare::io::load<pare::packed::dense<float>>(*file, "w");
+        if (!loaded) return loaded.error();
+        return {};
+    });
+    CHECK(n_reading >= 5);  // two lists, decoded names, and two texts and a description of load
+
+    const int n_copying = fail_each_allocation([&]() -> pare::status {
+        const auto file = pare::io::mapped_file::read(path.c_str());
+        if (!file) return file.error();
+        return {};
+    });
+    CHECK(n_copying == 1);
+}

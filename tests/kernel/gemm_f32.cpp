@@ -1,0 +1,5 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "gemm_laws.hpp"
+
+TEST_CASE("gemm and gemv of f32 weights") { pare::testing::check_gemm_laws<float>(); }

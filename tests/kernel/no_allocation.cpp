@@ -1,0 +1,109 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include <pare/core/thread_pool.hpp>
+#include <pare/kernel/gemm.hpp>
+
+#include "support/catch.hpp"
+#include "support/layouts.hpp"
+#include "support/matrix.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PARE_TEST_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define PARE_TEST_SANITIZED
+#endif
+#endif
+
+// Sanitizers bring their own allocator, other C libraries no way around the one replaced here.
+#if defined(__GLIBC__) && !defined(PARE_TEST_SANITIZED)
+
+namespace {
+std::atomic<int> n_allocations = 0;
+}
+
+// Everything that allocates, operator new included, ends in one of these.
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+
+void* malloc(std::size_t size) {
+    ++n_allocations;
+    return __libc_malloc(size);
+}
+void* calloc(std::size_t n, std::size_t size) {
+    ++n_allocations;
+    return __libc_calloc(n, size);
+}
+void* realloc(void* memory, std::size_t size) {
+    ++n_allocations;
+    return __libc_realloc(memory, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+    ++n_allocations;
+    return __libc_memalign(alignment, size);
+}
+}
+
+namespace {
+
+using namespace pare::testing;
+
+template <int N, int M, class T>
+int allocations_of_gemm(std::size_t tokens, bool feature_major, auto& run) {
+    constexpr std::size_t rows = 200, cols = 700;
+    const packed_matrix<N, M, T> weights(matrix::uniform(rows, cols, 1), 2);
+    const matrix x =
+        feature_major ? matrix::uniform(cols, tokens, 3) : matrix::uniform(tokens, cols, 3);
+    const matrix bias = matrix::uniform(1, rows, 4);
+    matrix y(tokens, rows);
+    const auto in = feature_major ? x.view().transposed() : x.view();
+    const int before = n_allocations;
+    const bool done = gemm(weights, in, y.view(), run, {.bias = bias.data()}).has_value();
+    const int after = n_allocations;
+    return done ? after - before : -1;
+}
+
+}  // namespace
+
+TEST_CASE("the counter of these tests sees every way to allocate") {
+    const auto counts = [](auto allocate) {
+        const int before = n_allocations;
+        allocate();
+        return n_allocations > before;
+    };
+    CHECK(counts([] { std::free(std::malloc(10)); }));
+    CHECK(counts([] { ::operator delete(::operator new(10)); }));
+    CHECK(counts([] { matrix(2, 2); }));
+    CHECK(counts([] { static_cast<void>(pare::buffer<float>::make(3)); }));
+}
+
+TEST_CASE("gemm and gemv allocate nothing, on any executor") {
+    pare::serial serial;
+    pare::thread_pool pool(2);
+    for (const std::size_t tokens : {1u, 8u, 12u, 13u, 64u, 100u})
+        for (const bool feature_major : {false, true}) {
+            CAPTURE(tokens, feature_major);
+            CHECK(allocations_of_gemm<2, 4, float>(tokens, feature_major, serial) == 0);
+            CHECK(allocations_of_gemm<2, 4, pare::f16>(tokens, feature_major, pool) == 0);
+            CHECK(allocations_of_gemm<1, 1, pare::bf16>(tokens, feature_major, serial) == 0);
+            CHECK(allocations_of_gemm<3, 7, float>(tokens, feature_major, pool) == 0);
+        }
+    const packed_matrix<2, 4, float> weights(matrix::uniform(33, 65, 1), 2);
+    const matrix x = matrix::uniform(1, 65, 3);
+    matrix y(1, 33);
+    const int before = n_allocations;
+    const bool done = gemv(weights, x.data(), y.data(), pool).has_value();
+    const int after = n_allocations;
+    CHECK(done);
+    CHECK(after == before);
+}
+
+#endif
