@@ -44,7 +44,8 @@ template <std::size_t N, class Body>
 void unrolled(Body&& body) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
         (body(std::integral_constant<std::size_t, I>{}), ...);
-    }(std::make_index_sequence<N>{});
+    }
+    (std::make_index_sequence<N>{});
 }
 
 /// Makes the sums count as used. Only whole-number indices known when compiling leave an array in
@@ -77,8 +78,8 @@ void fma_peak(benchmark::State& state, int threads) {
     state.counters["flops"] = 2.0 * static_cast<double>(n_chains * lanes * fma_steps) * threads;
 }
 
-/// Reads n numbers as `Streams` streams side by side, each prefetched `Ahead` bytes (0: not at all).
-/// Whole numbers: their sum takes as long whatever the bytes mean.
+/// Reads n numbers as `Streams` streams side by side, each prefetched `Ahead` bytes (0: not at
+/// all). Whole numbers: their sum takes as long whatever the bytes mean.
 template <std::size_t Streams, std::size_t Ahead>
 void read(const std::int32_t* data, std::size_t n) {
     // Eight sums hide the latency of adding; a step reads 8 lines, some from each stream.
@@ -153,10 +154,9 @@ void register_ceilings() {
             if (cache.type == "Instruction") continue;
             const std::size_t capacity = static_cast<std::size_t>(cache.size);
             const std::size_t size = capacity / (cache.level < 3 ? 2 : 4);
-            add_benchmark("ceiling/read/l" + std::to_string(cache.level) + suffix, threads,
-                          [=](benchmark::State& state) {
-                              read_bandwidth(state, threads, size, capacity);
-                          });
+            add_benchmark(
+                "ceiling/read/l" + std::to_string(cache.level) + suffix, threads,
+                [=](benchmark::State& state) { read_bandwidth(state, threads, size, capacity); });
         }
         add_benchmark("ceiling/read/dram" + suffix, threads, [threads](benchmark::State& state) {
             const std::size_t size = arena().size() / static_cast<std::size_t>(threads);

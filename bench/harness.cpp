@@ -55,9 +55,10 @@ class rotation {
     std::size_t stride_ = 0, n_copies_ = 0, copy_ = 0;
 };
 
-/// Whether the answer is the scalar twin's, up to the rounding of sums in another order. Weights and
-/// activations lie in [-1, 1), so a partial sum stays near sqrt(cols) and its rounding errors, half
-/// an ulp each, near cols * epsilon together; one lost product would be thousands of times more.
+/// Whether the answer is the scalar twin's, up to the rounding of sums in another order. Weights
+/// and activations lie in [-1, 1), so a partial sum stays near sqrt(cols) and its rounding errors,
+/// half an ulp each, near cols * epsilon together; one lost product would be thousands of times
+/// more.
 bool is_right(problem& p, const kernel& k) {
     const float tolerance =
         4.0f * std::numeric_limits<float>::epsilon() * static_cast<float>(p.size.cols);
@@ -139,11 +140,9 @@ struct layer_shape {
 }  // namespace
 
 problem::problem(const shape& s)
-    : size(s),
-      weights(make_buffer<float>(s.rows * s.cols)),
+    : size(s), weights(make_buffer<float>(s.rows * s.cols)),
       x_tokens(make_buffer<float>(s.batch * s.cols)),
-      x_features(make_buffer<float>(s.batch * s.cols)),
-      y(make_buffer<float>(s.batch * s.rows)) {
+      x_features(make_buffer<float>(s.batch * s.cols)), y(make_buffer<float>(s.batch * s.rows)) {
     pare::random draw(1);
     for (float& w : weights.span()) w = draw.symmetric();
     for (std::size_t t = 0; t < s.batch; ++t)
@@ -153,8 +152,7 @@ problem::problem(const shape& s)
     // All tokens where that is quick, else a few.
     if (s.rows * s.cols * s.batch <= std::size_t{1} << 27)
         for (std::size_t t = 0; t < s.batch; ++t) checked.push_back(t);
-    else
-        checked = {0, s.batch / 3, s.batch / 2 + 1, s.batch - 1};
+    else checked = {0, s.batch / 3, s.batch / 2 + 1, s.batch - 1};
 }
 
 bool add(entry e) {
@@ -169,10 +167,10 @@ std::span<std::byte> arena() {
 
 void register_products() {
     const std::vector<layer_shape> layers = {
-        {4096, 4096, {1, 8, 64, 256}},     {11008, 4096, {1, 8, 64, 256}},
-        {768, 768, {1, 8, 64, 128, 256}},  {3072, 768, {1, 8, 64, 128, 256}},
-        {288, 288, {1, 8, 64, 256}},       {768, 288, {1, 8, 64, 256}},
-        {512, 512, {196}, true},           {1024, 1024, {49}, true},
+        {4096, 4096, {1, 8, 64, 256}},    {11008, 4096, {1, 8, 64, 256}},
+        {768, 768, {1, 8, 64, 128, 256}}, {3072, 768, {1, 8, 64, 128, 256}},
+        {288, 288, {1, 8, 64, 256}},      {768, 288, {1, 8, 64, 256}},
+        {512, 512, {196}, true},          {1024, 1024, {49}, true},
     };
     for (const layer_shape& layer : layers)
         for (const std::size_t batch : layer.batches)
@@ -180,10 +178,10 @@ void register_products() {
                 const shape s{layer.rows, layer.cols, batch, layer.feature_major, threads};
                 for (const entry& e : entries()) {
                     if (!e.applies(s)) continue;
-                    const std::string name =
-                        e.kernel + '/' + e.dtype + '/' + std::to_string(s.rows) + 'x' +
-                        std::to_string(s.cols) + '/' + std::to_string(batch) + '/' +
-                        std::to_string(threads) + (s.cold() ? "/cold" : "");
+                    const std::string name = e.kernel + '/' + e.dtype + '/' +
+                                             std::to_string(s.rows) + 'x' + std::to_string(s.cols) +
+                                             '/' + std::to_string(batch) + '/' +
+                                             std::to_string(threads) + (s.cold() ? "/cold" : "");
                     add_benchmark(name, threads,
                                   [&e, s](benchmark::State& state) { run(state, e, s); });
                 }

@@ -41,8 +41,8 @@ pare::buffer<T> make_buffer(std::size_t size) {
     return value_or_exit(pare::buffer<T>::make(size));
 }
 
-/// y = x W^T with W (rows, cols), x (batch, cols), y (batch, rows) on some threads. Comparisons hold
-/// within one such group, never across.
+/// y = x W^T with W (rows, cols), x (batch, cols), y (batch, rows) on some threads. Comparisons
+/// hold within one such group, never across.
 struct shape {
     std::size_t rows, cols, batch;
     bool feature_major;  ///< x and y are stored feature by feature, as in a 1x1 convolution
@@ -66,8 +66,9 @@ class problem {
     explicit problem(const shape& s);
 
     shape size;
-    pare::buffer<float> weights;     ///< (rows, cols)
-    pare::buffer<float> x_tokens;    ///< (batch, cols); exact in bf16, so that bf16 peers see the same
+    pare::buffer<float> weights;  ///< (rows, cols)
+    pare::buffer<float>
+        x_tokens;  ///< (batch, cols); exact in bf16, so that bf16 peers see the same
     pare::buffer<float> x_features;  ///< (cols, batch), the same numbers
     pare::buffer<float> y;           ///< whatever ran last
     std::vector<std::size_t> checked;
@@ -75,7 +76,8 @@ class problem {
     pare::matrix_view<const float> w() const { return {weights.data(), size.rows, size.cols}; }
     pare::matrix_view<const float> x(bool feature_major) const {
         if (!feature_major) return {x_tokens.data(), size.batch, size.cols};
-        return pare::matrix_view<const float>(x_features.data(), size.cols, size.batch).transposed();
+        return pare::matrix_view<const float>(x_features.data(), size.cols, size.batch)
+            .transposed();
     }
     pare::matrix_view<float> y_view(bool feature_major) {
         if (!feature_major) return {y.data(), size.batch, size.rows};
@@ -117,13 +119,13 @@ class problem {
 /// Something that computes a problem's y from prepared weights, wherever those lie: a cold run
 /// moves on to another copy of them each time.
 struct kernel {
-    std::string label;                                ///< which form this is, when there are several
-    bytes weights;                                    ///< prepared; empty when the peer keeps its own
+    std::string label;  ///< which form this is, when there are several
+    bytes weights;      ///< prepared; empty when the peer keeps its own
     std::function<void(const std::byte* weights)> run;
-    pare::matrix_view<const float> y;                 ///< (batch, rows), where run leaves its answer
-    std::span<const float> expected;                  ///< of a packed_format
-    std::size_t n_weights = 0;                        ///< multiplied per token, zeros not skipped included
-    std::size_t weight_bytes = 0;                     ///< read per run
+    pare::matrix_view<const float> y;  ///< (batch, rows), where run leaves its answer
+    std::span<const float> expected;   ///< of a packed_format
+    std::size_t n_weights = 0;         ///< multiplied per token, zeros not skipped included
+    std::size_t weight_bytes = 0;      ///< read per run
 };
 
 /// Name and recipe of one benchmark per shape.

@@ -8,8 +8,8 @@
 
 int main(int argc, char** argv) {
 #ifdef __linux__
-    // A peer that the environment holds back is no peer. OpenBLAS reads these while it is loaded, so
-    // start again without them.
+    // A peer that the environment holds back is no peer. OpenBLAS reads these while it is loaded,
+    // so start again without them.
     if (std::getenv("OPENBLAS_CORETYPE") != nullptr || std::getenv("OPENBLAS_L2_SIZE") != nullptr) {
         unsetenv("OPENBLAS_CORETYPE");
         unsetenv("OPENBLAS_L2_SIZE");

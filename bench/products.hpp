@@ -4,7 +4,6 @@
 #define PARE_BENCH_PRODUCTS_HPP
 
 #include "harness.hpp"
-
 #include <pare/pare.hpp>
 
 #include <cstdint>
@@ -28,9 +27,8 @@ entry own(const std::string& verb, std::function<bool(const shape&)> applies, Pr
         if (p.size.threads > 1) pool->emplace(static_cast<std::size_t>(p.size.threads));
 
         kernel k;
-        k.weights = concatenate(
-            std::span(view.values, n_values),
-            std::span(view.indices, layout::n_indices(view.rows, view.cols)));
+        k.weights = concatenate(std::span(view.values, n_values),
+                                std::span(view.indices, layout::n_indices(view.rows, view.cols)));
         k.y = p.y_view(p.size.feature_major);
         k.expected = format.expected;
         k.n_weights = view.rows * layout::steps(view.cols);
@@ -40,8 +38,8 @@ entry own(const std::string& verb, std::function<bool(const shape&)> applies, Pr
             layout w = view;
             w.values = reinterpret_cast<const T*>(weights);
             w.indices = reinterpret_cast<const std::uint32_t*>(weights + values_bytes);
-            const pare::status done = *pool ? product(w, x, y, **pool)
-                                            : product(w, x, y, pare::serial{});
+            const pare::status done =
+                *pool ? product(w, x, y, **pool) : product(w, x, y, pare::serial{});
             if (!done) std::exit(1);
         };
         std::vector<kernel> forms;

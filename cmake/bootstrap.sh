@@ -15,7 +15,7 @@ die() {
 
 # bootstrap PACKAGE...  (names of Debian 12)
 bootstrap() {
-    local missing=() package command
+    local missing=() package command log
     if ! (. /etc/os-release && [[ $ID == debian && $VERSION_ID == 12 ]]) 2>/dev/null; then
         echo "pare: not Debian 12, so nothing is installed; needed, by their Debian names: $*"
         for command in "${CXX:-c++}" cmake ninja; do
@@ -38,9 +38,11 @@ bootstrap() {
     fi
     echo "pare: installing ${missing[*]} (apt-get)"
     # A stale or broken source must not stop what the other sources can still provide.
-    "${as_root[@]}" apt-get -qq update </dev/null || true
-    "${as_root[@]}" apt-get -qq install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null ||
+    "${as_root[@]}" apt-get -qq update </dev/null >/dev/null 2>&1 || true
+    log=$("${as_root[@]}" apt-get -qq install -y --no-install-recommends "${missing[@]}" </dev/null 2>&1) || {
+        echo "$log" >&2
         die "apt-get could not install the packages above; check the network and /etc/apt/sources.list*, then run again."
+    }
 }
 
 # configure BUILD_DIR CMAKE_OPTION...

@@ -14,4 +14,8 @@ add_library(pare_dev INTERFACE)
 target_compile_options(pare_dev INTERFACE
     -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast
     -Wdouble-promotion ${pare_arch_flags})
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # GCC bug 105593: version 12 warns about its own AVX-512 intrinsics.
+    target_compile_options(pare_dev INTERFACE -Wno-uninitialized -Wno-maybe-uninitialized)
+endif()
 target_link_libraries(pare_dev INTERFACE pare::pare)

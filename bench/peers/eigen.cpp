@@ -23,12 +23,10 @@ Eigen::Index index(std::size_t n) { return static_cast<Eigen::Index>(n); }
 template <class Weights>
 void multiply(const Weights& w, problem& p, const float* x, float* y, bool features) {
     const Eigen::Index m = index(p.size.rows), k = index(p.size.cols), n = index(p.size.batch);
-    if (n == 1)
-        Eigen::Map<vector>(y, m).noalias() = w * Eigen::Map<const vector>(x, k);
+    if (n == 1) Eigen::Map<vector>(y, m).noalias() = w * Eigen::Map<const vector>(x, k);
     else if (features)
         Eigen::Map<row_major>(y, m, n).noalias() = w * Eigen::Map<const row_major>(x, k, n);
-    else
-        Eigen::Map<col_major>(y, m, n).noalias() = w * Eigen::Map<const col_major>(x, k, n);
+    else Eigen::Map<col_major>(y, m, n).noalias() = w * Eigen::Map<const col_major>(x, k, n);
 }
 
 std::vector<kernel> dense(problem& p) {
@@ -41,10 +39,8 @@ std::vector<kernel> dense(problem& p) {
                         y = p.y.data()](const std::byte* weights) {
                 const float* w = reinterpret_cast<const float*>(weights);
                 const Eigen::Index m = index(p.size.rows), k = index(p.size.cols);
-                if (transposed)
-                    multiply(Eigen::Map<const col_major>(w, m, k), p, x, y, features);
-                else
-                    multiply(Eigen::Map<const row_major>(w, m, k), p, x, y, features);
+                if (transposed) multiply(Eigen::Map<const col_major>(w, m, k), p, x, y, features);
+                else multiply(Eigen::Map<const row_major>(w, m, k), p, x, y, features);
             };
             forms.push_back(std::move(form));
         }
@@ -71,10 +67,10 @@ std::vector<kernel> sparse(problem& p, const pare::buffer<float>& pruned,
         const std::size_t stride = (n_stored * sizeof(float) + 63) / 64 * 64;
         form.run = [&p, m, k, n_stored, stride, features, x = p.x(features).data_handle(),
                     y = p.y.data()](const std::byte* weights) {
-            const Eigen::Map<const csr> mapped(
-                m, k, index(n_stored), reinterpret_cast<const int*>(weights + 2 * stride),
-                reinterpret_cast<const int*>(weights + stride),
-                reinterpret_cast<const float*>(weights));
+            const Eigen::Map<const csr> mapped(m, k, index(n_stored),
+                                               reinterpret_cast<const int*>(weights + 2 * stride),
+                                               reinterpret_cast<const int*>(weights + stride),
+                                               reinterpret_cast<const float*>(weights));
             multiply(mapped, p, x, y, features);
         };
         forms.push_back(std::move(form));

@@ -10,6 +10,16 @@ namespace {
 
 using dim = libxsmm_blasint;
 
+/// fn(i) for i in [0, n), dealt out to the threads in turn; fn learns which thread it is on.
+template <class Fn>
+void deal(int threads, int n, const Fn& fn) {
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+#endif
+    for (int thread = 0; thread < threads; ++thread)
+        for (int i = thread; i < n; i += threads) fn(i, thread);
+}
+
 /// Blocks of the dense product: bm outputs by kb inputs of W, bn tokens.
 struct blocking {
     std::size_t bm, bn, kb;
@@ -22,7 +32,8 @@ std::vector<kernel> dense(problem& p) {
     std::vector<kernel> forms;
     for (const std::size_t bm : {32u, 48u, 64u})
         for (const std::size_t bn : {16u, 24u, 64u}) {
-            const blocking b{bm, std::min<std::size_t>(bn, n), std::min<std::size_t>(k, 64)};
+            const std::size_t kb = k % 64 == 0 ? 64 : 48;
+            const blocking b{bm, std::min<std::size_t>(bn, n), kb};
             if (m % b.bm != 0 || k % b.kb != 0) continue;
             if (bn > 16 && n < bn) continue;
             const dim lda = static_cast<dim>(b.bm), ldb = static_cast<dim>(k),
@@ -54,21 +65,20 @@ std::vector<kernel> dense(problem& p) {
             form.run = [=, x = p.x_tokens.data(), y = p.y.data(),
                         threads = p.size.threads](const std::byte* weights) {
                 const float* w = reinterpret_cast<const float*>(weights);
-                const auto tiles = static_cast<std::ptrdiff_t>(m / b.bm);
-#pragma omp parallel for num_threads(threads)
-                for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
+                deal(threads, static_cast<int>(m / b.bm), [&](int tile, int) {
                     const std::size_t i = static_cast<std::size_t>(tile) * b.bm;
                     const unsigned long long blocks = k / b.kb;
                     for (std::size_t t = 0; t < n; t += b.bn)
                         (t + b.bn <= n ? body : tail)(w + i * k, x + t * k, y + t * m + i, &blocks);
-                }
+                });
             };
             forms.push_back(std::move(form));
         }
     return forms;
 }
 
-/// The sparse-times-dense product for unstructured weights, C (rows, batch) = A B. x and y by feature
+/// The sparse-times-dense product for unstructured weights, C (rows, batch) = A B. x and y by
+/// feature
 /// ('N') or by token ('T').
 std::vector<kernel> sparse(problem& p, const pare::buffer<float>& pruned,
                            std::span<const float> expected) {
@@ -85,8 +95,8 @@ std::vector<kernel> sparse(problem& p, const pare::buffer<float>& pruned,
     for (int b = 0; b < n_slices; ++b)
         libxsmm_spmdm_createSparseSlice_fp32_thread(&shared->handle, 'N', pruned.data(),
                                                     shared->slices, b, 0, 1);
-    const auto n_stored = static_cast<std::size_t>(
-        std::count_if(pruned.data(), pruned.data() + pruned.size(), [](float w) { return w != 0; }));
+    const auto n_stored = static_cast<std::size_t>(std::count_if(
+        pruned.data(), pruned.data() + pruned.size(), [](float w) { return w != 0; }));
     std::vector<kernel> forms;
     for (const bool features : {true, false}) {
         kernel form;
@@ -99,13 +109,12 @@ std::vector<kernel> sparse(problem& p, const pare::buffer<float>& pruned,
                     threads = p.size.threads](const std::byte*) {
             const float one = 1.0f, zero = 0.0f;
             const char order = features ? 'N' : 'T';
-            const int n_blocks = libxsmm_spmdm_get_num_compute_blocks(&shared->handle);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-            for (int thread = 0; thread < threads; ++thread)
-                for (int b = thread; b < n_blocks; b += threads)
-                    libxsmm_spmdm_compute_fp32_thread(&shared->handle, 'N', order, &one,
-                                                      shared->slices, x, order, &zero, y, b, thread,
-                                                      threads);
+            deal(threads, libxsmm_spmdm_get_num_compute_blocks(&shared->handle),
+                 [&](int block, int thread) {
+                     libxsmm_spmdm_compute_fp32_thread(&shared->handle, 'N', order, &one,
+                                                       shared->slices, x, order, &zero, y, block,
+                                                       thread, threads);
+                 });
         };
         forms.push_back(std::move(form));
     }
@@ -116,8 +125,8 @@ void set_threads(int) { libxsmm_init(); }
 
 const bool libxsmm_dense = add({"peer/libxsmm/dense", "f32", any_shape, dense, set_threads});
 // It keeps the weights in memory of its own and works on blocks of tokens.
-const bool libxsmm_sparse =
-    add_sparse("libxsmm", [](const shape& s) { return s.batch > 1; }, sparse, set_threads);
+const bool libxsmm_sparse = add_sparse(
+    "libxsmm", [](const shape& s) { return s.batch > 1; }, sparse, set_threads);
 
 }  // namespace
 

@@ -87,7 +87,8 @@ void kv_cache::attend(std::size_t layer, std::size_t position,
                       pare::thread_pool& run) const {
     constexpr std::size_t together = 4;
     const std::size_t n_sharing = n_heads_ / n_kv_heads_;  // query heads of one key/value head
-    const std::size_t n_rows = queries.rows() * n_sharing, n_groups = (n_rows + together - 1) / together;
+    const std::size_t n_rows = queries.rows() * n_sharing;
+    const std::size_t n_groups = (n_rows + together - 1) / together;
     // A range of work is at least some ten microseconds.
     const std::size_t cost = (position + queries.rows()) * head_dim_ * together;
     const std::size_t grain = std::max<std::size_t>(1, 131072 / cost);

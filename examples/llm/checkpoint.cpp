@@ -118,7 +118,7 @@ void checkpoint::add_file(const fs::path& file) {
     files_.push_back(value_of(pare::io::safetensors_reader::open(file.c_str()), file.string()));
 }
 
-// From the file's own metadata (a key `config`, or the numbers themselves), else from a file beside.
+// From the file's own metadata (a key `config`, or the numbers themselves), else a file beside.
 json checkpoint::find_config() const {
     json own = json::object();
     for (const auto& file : files_)

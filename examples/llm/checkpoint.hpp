@@ -28,8 +28,8 @@ inline constexpr std::size_t n_slots = 7;
 /// The tensors of a block that are no linear layers.
 enum class norm : std::uint8_t { attention, feed_forward };
 
-/// A Llama-architecture model on disk, mapped: safetensors in one file or in shards, named as in the
-/// original Llama (rotary pairs interleaved) or as in Hugging Face's (rotary halves). Opening it
+/// A Llama-architecture model on disk, mapped: safetensors in one file or in shards, named as in
+/// the original Llama (rotary pairs interleaved) or as in Hugging Face's (rotary halves). Opening it
 /// checks that every tensor is there, has its shape and a known dtype, and that no other tensor is.
 class checkpoint {
   public:

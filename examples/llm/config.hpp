@@ -22,7 +22,7 @@ struct config {
     std::size_t head_dim = 0;
     std::size_t context = 0;          ///< tokens it was trained for
     float norm_eps = 0.0f;
-    std::vector<double> frequencies;  ///< (head_dim / 2) rotary angle per position, scaling included
+    std::vector<double> frequencies;  ///< (head_dim / 2) rotary angle per position, scaled
     std::optional<bool> tied_output;  ///< the output head is the embedding; unknown when empty
     std::string tokenizer;            ///< "bytes" or empty
     std::size_t first_token = 1;      ///< what a text begins with

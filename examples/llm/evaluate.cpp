@@ -28,21 +28,30 @@ double divergence(std::span<const float> p, float p_sum, std::span<const float> 
     return std::max(0.0, static_cast<double>(kl));
 }
 
-/// Median seconds of a run, over at least 5 runs and 0.3 seconds.
-template <class Run>
-double median_seconds(Run run) {
+double seconds_of(const std::function<void()>& run) {
     using clock = std::chrono::steady_clock;
-    std::vector<double> seconds;
+    const auto before = clock::now();
     run();
-    for (const auto start = clock::now();
-         seconds.size() < 5 || clock::now() - start < std::chrono::milliseconds(300);) {
-        const auto before = clock::now();
-        run();
-        seconds.push_back(std::chrono::duration<double>(clock::now() - before).count());
+    return std::chrono::duration<double>(clock::now() - before).count();
+}
+
+/// Median seconds of each run, taken by turns: 5 rounds at least, and 0.25 seconds per run.
+std::vector<double> median_seconds(std::span<const std::function<void()>> runs) {
+    std::vector<std::vector<double>> seconds(runs.size());
+    for (const auto& run : runs) run();
+    const double wanted = 0.25 * static_cast<double>(runs.size());
+    for (double total = 0.0; seconds[0].size() < 5 || total < wanted;)
+        for (std::size_t i = 0; i < runs.size(); ++i) {
+            seconds[i].push_back(seconds_of(runs[i]));
+            total += seconds[i].back();
+        }
+    std::vector<double> medians;
+    for (auto& of_run : seconds) {
+        const auto middle = of_run.begin() + std::ssize(of_run) / 2;
+        std::nth_element(of_run.begin(), middle, of_run.end());
+        medians.push_back(*middle);
     }
-    const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-    std::nth_element(seconds.begin(), middle, seconds.end());
-    return *middle;
+    return medians;
 }
 
 }  // namespace
@@ -83,25 +92,35 @@ quality evaluate(const model& m, const windows& text, reference_logits& referenc
     return {sum.nll / n, sum.kl / n, sum.agreement / n};
 }
 
-speed measure_speed(const model& m, std::span<const token> prompt) {
-    const std::size_t context = m.shape().context;
+std::vector<speed> measure_speeds(std::span<const model* const> models,
+                                  std::span<const token> prompt) {
+    const config& shape = models.front()->shape();
     const std::span<const token> ids =
-        prompt.first(std::min({prompt.size(), std::size_t{256}, (context + 1) / 2}));
-    const std::size_t n_decoded = std::min<std::size_t>(16, context - ids.size());
-    session s(m, ids.size() + n_decoded);
-    std::vector<float> logits(m.shape().vocab_size);
+        prompt.first(std::min({prompt.size(), std::size_t{256}, (shape.context + 1) / 2}));
+    const std::size_t n_decoded = std::min<std::size_t>(16, shape.context - ids.size());
+    std::vector<float> logits(shape.vocab_size);
     const pare::matrix_view<float> row(logits.data(), 1, logits.size());
-    speed found;
-    found.prefill = static_cast<double>(ids.size()) / median_seconds([&] {
-        s.length = 0;
-        m.forward(ids, s, row);
-    });
-    if (n_decoded > 0)
-        found.decode = static_cast<double>(n_decoded) / median_seconds([&] {
+
+    std::vector<session> sessions;
+    sessions.reserve(models.size());
+    std::vector<std::function<void()>> prefills, decodes;
+    for (const model* m : models) {
+        session& s = sessions.emplace_back(*m, ids.size() + n_decoded);
+        prefills.emplace_back([&, m] {
+            s.length = 0;
+            m->forward(ids, s, row);
+        });
+        decodes.emplace_back([&, m] {
             s.length = ids.size();
             for (std::size_t i = 0; i < n_decoded; ++i)
-                m.forward(ids.subspan(i % ids.size(), 1), s, row);
+                m->forward(ids.subspan(i % ids.size(), 1), s, row);
         });
+    }
+    const std::vector<double> prefill = median_seconds(prefills), decode = median_seconds(decodes);
+    std::vector<speed> found;
+    for (std::size_t i = 0; i < models.size(); ++i)
+        found.push_back({.decode = static_cast<double>(n_decoded) / decode[i],
+                         .prefill = static_cast<double>(ids.size()) / prefill[i]});
     return found;
 }
 

@@ -9,6 +9,8 @@
 #include <pare/core/buffer.hpp>
 
 #include <functional>
+#include <span>
+#include <vector>
 
 namespace llm {
 
@@ -34,8 +36,10 @@ struct speed {
     double prefill = 0.0;  ///< a prompt at once, logits of its last token only
 };
 
-/// Takes about a second. @param prompt  at least one token; its first 256 at most are used
-speed measure_speed(const model& m, std::span<const token> prompt);
+/// Runs the models by turns, so that all see the same weather on the machine; takes about half a
+/// second for each. @param prompt  at least one token; its first 256 at most are used
+std::vector<speed> measure_speeds(std::span<const model* const> models,
+                                  std::span<const token> prompt);
 
 }  // namespace llm
 

@@ -22,8 +22,8 @@ struct sampler {
     token pick(std::span<const float> logits);
 };
 
-/// Continues a prompt by up to n tokens, calling told(id) for each; stops where told() returns false
-/// or the context ends. @pre the prompt is not empty
+/// Continues a prompt by up to n tokens, calling told(id) for each; stops where told() returns
+/// false or the context ends. @pre the prompt is not empty
 std::vector<token> generate(const model& m, std::span<const token> prompt, std::size_t n,
                             sampler choose, const std::function<bool(token)>& told);
 

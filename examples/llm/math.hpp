@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <span>
 
-// Straight loops that compilers vectorise without -ffast-math: reductions keep 16 partial results of
-// their own, in the same order on every machine.
+// Straight loops that compilers vectorise without -ffast-math: reductions keep 16 partial results
+// of their own, in the same order on every machine.
 
 namespace llm {
 
@@ -42,10 +42,10 @@ template <class Term, class Combine>
 float reduce(std::size_t n, float start, Term term, Combine combine) {
     std::array<float, lanes> partial;
     partial.fill(start);
-    std::size_t i = 0;
-    for (; n - i >= lanes; i += lanes)
+    const std::size_t whole = n / lanes * lanes;
+    for (std::size_t i = 0; i < whole; i += lanes)
         for (std::size_t l = 0; l < lanes; ++l) partial[l] = combine(partial[l], term(i + l));
-    for (std::size_t l = 0; i < n; ++i, ++l) partial[l] = combine(partial[l], term(i));
+    for (std::size_t l = 0; l < n - whole; ++l) partial[l] = combine(partial[l], term(whole + l));
     float total = start;
     for (const float p : partial) total = combine(total, p);
     return total;

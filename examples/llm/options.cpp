@@ -88,10 +88,14 @@ std::optional<options> parse_options(int argc, char** argv) {
         std::puts(tools::list_recipe_parts().c_str());
         return std::nullopt;
     }
+    const std::filesystem::path folder = std::filesystem::path(o.json).parent_path();
+    if (!folder.empty() && !std::filesystem::is_directory(folder))
+        throw tools::usage_error("--json: there is no folder " + folder.string());
     o.measure = !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty();
     if (recipes.empty() && !o.measure) recipes = {"dense"};
     if (recipes.empty())
-        recipes = {"dense", "nm:2:4+wanda", "nm:2:4", "nm:4:8+wanda", "nm:1:4+wanda"};
+        recipes = {"dense",  "nm:8:16+wanda", "nm:2:4+wanda",
+                   "nm:2:4", "nm:1:4+wanda",  "unstructured:0.5+wanda"};
     for (const std::string& text : recipes) {
         o.recipes.push_back(tools::parse_recipe(text));
         check_compiled(o.recipes.back());

@@ -39,18 +39,18 @@ std::string verdict(const row& dense, std::span<const row> rows) {
     std::string text;
     for (const row& r : rows) {
         if (r.recipe == dense.recipe) continue;
-        const double decode = r.speed.decode / dense.speed.decode;
-        const double prefill = r.speed.prefill / dense.speed.prefill;
+        const double decode = r.speed.decode / r.dense_speed.decode;
+        const double prefill = r.speed.prefill / r.dense_speed.prefill;
         const double bytes =
             static_cast<double>(r.layers.bytes) / static_cast<double>(dense.layers.bytes);
         const double nll = r.quality.nll - dense.quality.nll;
         const bool faster = decode > 1 + noticeable || prefill > 1 + noticeable;
-        text += r.recipe + (faster              ? " is faster here: "
+        text += r.recipe + (faster                   ? " is faster here: "
                             : bytes < 1 - noticeable ? " only saves memory here: "
-                                                : " does not pay here: ") +
+                                                     : " does not pay here: ") +
                 "decode " + in_words(decode) + ", prefill " + in_words(prefill) + ", bytes " +
                 fixed(bytes, 2) + "x, for " + (nll < 0 ? "" : "+") + fixed(nll, 4) +
-                " nats per token\n";
+                " nats per token (perplexity x" + fixed(std::exp(nll), 2) + ")\n";
     }
     return text;
 }

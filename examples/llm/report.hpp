@@ -22,6 +22,7 @@ struct row {
     llm::quality quality;
     std::size_t n_predictions = 0;  ///< that quality is a mean of
     llm::speed speed;
+    llm::speed dense_speed;         ///< of the dense model, measured by turns with `speed`
 };
 
 std::string table(std::span<const row> rows);

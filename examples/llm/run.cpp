@@ -167,7 +167,10 @@ row workbench::measure(const model& m, const tools::recipe& recipe) {
         tools::progress bar("measuring " + recipe.text, r.n_predictions);
         r.quality = evaluate(m, text_, reference_, [&](std::size_t n) { bar.advance(n); });
     }
-    r.speed = measure_speed(m, text_.front());
+    const model* const both[] = {dense_.get(), &m};
+    const std::vector<speed> speeds = measure_speeds(both, text_.front());
+    r.dense_speed = speeds[0];
+    r.speed = speeds[1];
     return r;
 }
 

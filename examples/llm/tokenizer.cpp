@@ -30,7 +30,8 @@ class byte_reader {
         : bytes_(bytes), file_(std::move(file)) {}
 
     std::span<const std::byte> take(std::size_t n) {
-        if (n > bytes_.size()) throw failure(file_ + ": ends too early for this model's vocabulary");
+        if (n > bytes_.size())
+            throw failure(file_ + ": ends too early for this model's vocabulary");
         const auto taken = bytes_.first(n);
         bytes_ = bytes_.subspan(n);
         return taken;

@@ -21,8 +21,8 @@ class tokenizer {
     static tokenizer bytes();
     /// @throws tools::failure when the file is no vocabulary of `vocab_size` tokens
     static tokenizer open(const std::filesystem::path& file, std::size_t vocab_size);
-    /// `given` if not empty; bytes where the model's configuration says so; else tokenizer.bin or the
-    /// only tok*.bin beside the model.
+    /// `given` if not empty; bytes where the model's configuration says so; else tokenizer.bin or
+    /// the only tok*.bin beside the model.
     /// @throws tools::failure when there is none
     static tokenizer for_model(const checkpoint& model, const std::filesystem::path& given);
 

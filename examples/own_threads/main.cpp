@@ -82,7 +82,8 @@ struct my_jobs {
 struct openmp {
     void parallel_for(std::size_t n, std::size_t grain, auto&& fn) {
 #pragma omp parallel for schedule(dynamic)
-        for (std::size_t begin = 0; begin < n; begin += grain) fn(begin, std::min(n, begin + grain));
+        for (std::size_t begin = 0; begin < n; begin += grain)
+            fn(begin, std::min(n, begin + grain));
     }
 };
 // [readme-openmp]

@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
             return 2;
         }
         if (!run(*layer, x, y)) return 1;
-        const std::size_t bytes = std::visit([](const auto& l) { return l.report().bytes; }, *layer);
+        const auto bytes = std::visit([](const auto& l) { return l.report().bytes; }, *layer);
         std::printf("%-5.*s %5zu bytes, y[0] = %8.4f\n", static_cast<int>(name.size()), name.data(),
                     bytes, static_cast<double>(y[0]));
     }

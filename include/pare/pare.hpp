@@ -9,6 +9,7 @@
 #include "compress.hpp"
 #include "core/random.hpp"
 #include "core/thread_pool.hpp"
+#include "kernel/convert.hpp"
 #include "kernel/gemm.hpp"
 #include "prune/optimal_brain.hpp"
 #include "prune/wanda.hpp"

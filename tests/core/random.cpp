@@ -28,7 +28,7 @@ TEST_CASE("below reaches every value below its bound and no other") {
     for (int i = 0; i < 100; ++i) CHECK(random.below(1) == 0);
 }
 
-TEST_CASE("symmetric is uniform in [-1, 1) on its grid") {
+TEST_CASE("symmetric is uniform from -1 up to 1 on its grid") {
     pare::random random(4);
     double sum = 0.0, squares = 0.0;
     constexpr int n = 100000;

@@ -12,7 +12,6 @@
 #include <pare/io/safetensors_writer.hpp>
 
 #include <cmath>
-#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -104,7 +103,7 @@ tensors as_original_llama(const tensors& hf) {
 
 template <class T = float>
 void write_model(const std::string& path, const tensors& model, const std::string& config,
-                 const std::function<bool(const std::string&)>& wanted = [](auto&) { return true; }) {
+                 bool (*wanted)(const std::string&) = [](const std::string&) { return true; }) {
     pare::io::safetensors_writer out(path);
     std::vector<std::vector<T>> memory;
     memory.reserve(model.size());
@@ -118,7 +117,8 @@ void write_model(const std::string& path, const tensors& model, const std::strin
     REQUIRE(out.commit());
 }
 
-std::vector<float> logits_of(const std::filesystem::path& path, const std::string& recipe = "dense") {
+std::vector<float> logits_of(const std::filesystem::path& path,
+                             const std::string& recipe = "dense") {
     const llm::checkpoint source(path);
     pare::thread_pool run(1);
     const llm::model m(source, tools::parse_recipe(recipe), {}, run);
@@ -162,9 +162,10 @@ TEST_CASE("both naming schemes, one file or shards, give the same model") {
               rounding);
     }
     SECTION("shards with an index, found by their folder") {
-        const auto is_early = [](const std::string& name) { return name < "model.layers.1"; };
+        constexpr auto is_early = [](const std::string& name) { return name < "model.layers.1"; };
         write_model(folder / "1.safetensors", model, "", is_early);
-        write_model(folder / "2.safetensors", model, "", [&](auto& n) { return !is_early(n); });
+        write_model(folder / "2.safetensors", model, "",
+                    [](const std::string& name) { return !is_early(name); });
         json map;
         for (const auto& [name, t] : model)
             map[name] = is_early(name) ? "1.safetensors" : "2.safetensors";
@@ -237,7 +238,7 @@ TEST_CASE("a checkpoint that is not understood is refused by the name of what is
     json config = shape_of_model();
     std::string named;
     SECTION("a tensor too many") {
-        model["model.layers.1.self_attn.q_norm.weight"] = {{head_dim}, std::vector<float>(head_dim)};
+        model["model.layers.1.self_attn.q_norm.weight"] = {{1}, {1.0f}};
         named = "q_norm";
     }
     SECTION("a tensor too few") {

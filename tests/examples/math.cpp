@@ -89,7 +89,8 @@ TEST_CASE("cached attention is its definition, for every head layout and length 
     for (std::size_t at = 0; at < n_tokens; at += chunk) {
         const std::size_t n = std::min(chunk, n_tokens - at);
         cache.store(layer, at, {k.data() + at * kv, n, kv}, {v.data() + at * kv, n, kv});
-        cache.attend(layer, at, {q.data() + at * all, n, all}, {out.data() + at * all, n, all}, run);
+        cache.attend(layer, at, {q.data() + at * all, n, all}, {out.data() + at * all, n, all},
+                     run);
     }
     double worst = 0.0;
     for (std::size_t t = 0; t < n_tokens; ++t)
@@ -99,7 +100,8 @@ TEST_CASE("cached attention is its definition, for every head layout and length 
                                            q.begin() + static_cast<std::ptrdiff_t>(at + head_dim));
             const auto from = static_cast<std::ptrdiff_t>(share * head_dim);
             const auto expected = attention_by_definition(
-                query, {k.begin() + from, k.end()}, {v.begin() + from, v.end()}, t + 1, kv, head_dim);
+                query, {k.begin() + from, k.end()}, {v.begin() + from, v.end()}, t + 1, kv,
+                head_dim);
             for (std::size_t d = 0; d < head_dim; ++d)
                 worst = std::max(worst, std::abs(expected[d] - static_cast<double>(out[at + d])));
         }

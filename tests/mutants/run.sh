@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-cxx=(${CXX:-g++} -std=c++20 -DPARE_NO_XSIMD -O1 -pthread -I"$copy/include" -Itests)
+cxx=(${CXX:-g++} -std=c++20 -DPARE_NO_XSIMD -O0 -pthread -I"$copy/include" -Itests)
 
 # The files of an area whose tests cover its patches. Without xsimd a kernel is its scalar twin.
 sources() {

@@ -75,7 +75,7 @@ TEST_CASE("unstructured selects what a stable sort of all weights selects") {
         }
 }
 
-TEST_CASE("unstructured refuses a sparsity outside [0, 1)") {
+TEST_CASE("unstructured refuses a sparsity that is negative, 1 or more") {
     CHECK(unstructured{.sparsity = 0.0f}.check());
     CHECK(unstructured{.sparsity = 0x1.fffffep-1f}.check());
     for (const float sparsity : {1.0f, -0.1f, 2.0f, std::numeric_limits<float>::infinity(),

@@ -29,13 +29,13 @@ inline constexpr std::size_t few_tokens = 12;
 /// Tiles that a worker takes through a block of columns together.
 inline constexpr std::size_t tiles_at_once = 16;
 
-// visit.operator()<Tokens>(t) for groups of 8, 4, 2 and 1 tokens that cover [0, tokens).
+// visit.operator()<Tokens>(t) for groups of 8, 4 and 1 tokens that cover [0, tokens). The last
+// group may reach beyond, never past the next multiple of 4.
 inline void in_token_groups(std::size_t tokens, auto&& visit) noexcept {
     std::size_t t = 0;
-    for (; t + 8 <= tokens; t += 8) visit.template operator()<8>(t);
-    if (t + 4 <= tokens) visit.template operator()<4>(t), t += 4;
-    if (t + 2 <= tokens) visit.template operator()<2>(t), t += 2;
-    if (t < tokens) visit.template operator()<1>(t);
+    for (; t + 4 < tokens; t += 8) visit.template operator()<8>(t);
+    if (t + 1 < tokens) visit.template operator()<4>(t);
+    else if (t < tokens) visit.template operator()<1>(t);
 }
 
 // Tiles [first, end), at most tiles_at_once, times a few tokens. The columns are walked in blocks
@@ -51,24 +51,31 @@ void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
     alignas(64) std::array<float, near_cols + pad * few_tokens> near_x;
     alignas(64) std::array<float, tiles_at_once * few_tokens * packed::tile_rows> sums{};
 
-    const std::size_t tokens = x.rows();
+    // Room for the tokens that groups are filled up with: they are zero, their sums are not used.
+    const std::size_t tokens = x.rows() == 1 ? 1 : (x.rows() + 3) / 4 * 4;
     const std::size_t block_cols = near_cols / tokens / grain_cols * grain_cols;
     const std::size_t stride = block_cols + pad;
     for (std::size_t k = 0; k < w.cols; k += block_cols) {
         const std::size_t k_end = w.cols - k < block_cols ? w.cols : k + block_cols;
-        for (std::size_t t = 0; t < tokens; ++t)
-            for (std::size_t c = 0; c < stride; ++c)
-                near_x[t * stride + c] = k + c < k_end ? x(t, k + c) : 0.0f;
+        for (std::size_t t = 0; t < tokens; ++t) {
+            float* to = &near_x[t * stride];
+            std::size_t c = 0;
+            if (t < x.rows() && x.col_stride() == 1)
+                for (const float* from = &x(t, k); c < k_end - k; ++c) to[c] = from[c];
+            else if (t < x.rows())
+                for (; c < k_end - k; ++c) to[c] = x(t, k + c);
+            for (; c < stride; ++c) to[c] = 0.0f;
+        }
         const std::size_t steps = Layout::steps(k), steps_end = Layout::steps(k_end);
         for (std::size_t tile = first; tile < end; ++tile)
-            in_token_groups(tokens, [&]<std::size_t Tokens>(std::size_t t) {
+            in_token_groups(x.rows(), [&]<std::size_t Tokens>(std::size_t t) {
                 simd::n_m_rows<Layout, Tokens>::add(
                     w, tile, steps, steps_end, &near_x[t * stride], stride,
                     &sums[((tile - first) * tokens + t) * packed::tile_rows]);
             });
     }
     for (std::size_t r = first * packed::tile_rows; r < end * packed::tile_rows && r < w.rows; ++r)
-        for (std::size_t t = 0; t < tokens; ++t) {
+        for (std::size_t t = 0; t < x.rows(); ++t) {
             const std::size_t tile = r / packed::tile_rows - first, lane = r % packed::tile_rows;
             y(t, r) = sums[(tile * tokens + t) * packed::tile_rows + lane] +
                       (bias.empty() ? 0.0f : bias[r]);
@@ -78,7 +85,7 @@ void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
 template <class Layout>
 void gemm_few_tokens(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
                      std::span<const float> bias, auto& run) noexcept {
-    run.parallel_for(Layout::tiles(w.rows), 4, [&](std::size_t begin, std::size_t end) {
+    run.parallel_for(Layout::tiles(w.rows), tiles_at_once / 2, [&](std::size_t begin, std::size_t end) {
         for (; begin < end; begin += tiles_at_once) {
             const std::size_t stop = end - begin < tiles_at_once ? end : begin + tiles_at_once;
             few_tokens_block(w, begin, stop, x, y, bias);
@@ -100,7 +107,6 @@ void panel_block(const Layout& w, std::size_t first_row, std::size_t n_rows,
     alignas(64) std::array<float, panel_floats> panel;
     alignas(64) std::array<float, sums_floats> sums;
     const std::size_t tiles = Layout::tiles(n_rows);
-    for (std::size_t i = 0; i < tiles * packed::tile_rows * Tokens; ++i) sums[i] = 0.0f;
     for (std::size_t k = 0; k < w.cols; k += block_cols) {
         const std::size_t n = w.cols - k < block_cols ? w.cols - k : block_cols;
         simd::pack_panel<Tokens>(x.block(0, k, x.rows(), n), panel.data());

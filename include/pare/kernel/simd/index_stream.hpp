@@ -19,7 +19,6 @@ namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 /// neighbouring lanes at a time.
 template <int Bits>
 class index_stream {
-    static constexpr std::size_t n_words = Bits;
     static constexpr std::uint32_t mask = (std::uint32_t{1} << Bits) - 1;
 
   public:
@@ -37,28 +36,32 @@ class index_stream {
         return index & veci(mask);
     }
 
-    /// Calls visit(step, index) for the 32 steps of the chunk at `words`, step being a
-    /// std::integral_constant, so that every shift is a constant. When Dirty, bits above the index
-    /// are left as they are.
-    template <bool Dirty>
-    static void read_chunk(const std::uint32_t* words, auto&& visit) noexcept {
+    /// Calls visit(step, index << Scale) for Count steps, step being a std::integral_constant so
+    /// that every shift is a constant. The first index begins at bit FirstBit of the word at `words`.
+    /// When Dirty, the bits around the index are left as they are.
+    template <std::size_t Count, bool Dirty, int Scale = 0, std::size_t FirstBit = 0>
+    static void read_steps(const std::uint32_t* words, auto&& visit) noexcept {
+        constexpr std::size_t n_words = (FirstBit + Count * Bits + 31) / 32;
         std::array<veci, n_words> word;
         for (std::size_t w = 0; w < n_words; ++w)
             word[w] = veci::load_unaligned(words + w * packed::tile_rows);
         [&]<std::size_t... Step>(std::index_sequence<Step...>) {
-            (visit(std::integral_constant<std::size_t, Step>{}, extract<Dirty, Step>(word)), ...);
-        }(std::make_index_sequence<chunk>{});
+            (visit(std::integral_constant<std::size_t, Step>{},
+                   extract<Dirty, Scale, FirstBit + Step * Bits>(word)),
+             ...);
+        }(std::make_index_sequence<Count>{});
     }
 
   private:
-    template <bool Dirty, std::size_t Step>
-    static veci extract(const std::array<veci, n_words>& word) noexcept {
-        constexpr std::size_t w = Step * Bits / 32;
-        constexpr int shift = static_cast<int>(Step * Bits % 32);
-        veci index = word[w];
-        if constexpr (shift != 0) index = index >> shift;
-        if constexpr (shift + Bits > 32) index = index | (word[w + 1] << (32 - shift));
-        if constexpr (!Dirty && shift + Bits != 32) index = index & veci(mask);
+    template <bool Dirty, int Scale, std::size_t Bit, std::size_t Words>
+    static veci extract(const std::array<veci, Words>& word) noexcept {
+        constexpr int shift = static_cast<int>(Bit % 32) - Scale;
+        constexpr bool straddles = Bit % 32 + Bits > 32;
+        veci index = word[Bit / 32];
+        if constexpr (shift > 0) index = index >> shift;
+        if constexpr (shift < 0) index = index << -shift;
+        if constexpr (straddles) index = index | (word[Bit / 32 + 1] << (32 - shift));
+        if constexpr (!Dirty) index = index & veci(mask << Scale);
         return index;
     }
 };

@@ -99,7 +99,7 @@ class n_m_rows {
         for (std::size_t t = 0; t < Tokens; ++t)
             token[t] = opaque(x + t * x_stride + first_group * M);
         for (std::size_t j = 0; j < tile_vecs; ++j)
-            stream::template read_chunk<table::takes_dirty_index>(
+            stream::template read_steps<stream::chunk, table::takes_dirty_index>(
                 words + j * lanes, [&](auto step, veci index) {
                     // A constant where groups and chunks end together.
                     const std::size_t group = stream::chunk % N == 0

@@ -92,6 +92,47 @@ inline vecf load(const f16* p) noexcept {
 #endif
 }
 
+/// The lower 16 bits of every element, `lanes` of them.
+inline void store_low_halves(veci x, std::uint16_t* p) noexcept {
+#if defined(__AVX512F__)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(x));
+#elif defined(__aarch64__)
+    vst1_u16(p, vmovn_u32(x));
+#else
+    alignas(64) std::array<std::uint32_t, lanes> words;
+    x.store_aligned(words.data());
+    for (std::size_t l = 0; l < lanes; ++l) p[l] = static_cast<std::uint16_t>(words[l]);
+#endif
+}
+
+/// Rounds `lanes` floats to nearest even and stores them; bit for bit from_float().
+inline void store(vecf x, f16* p) noexcept {
+    auto* bits = reinterpret_cast<std::uint16_t*>(p);
+#if defined(__AVX512F__)
+    const __m256i half = _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(bits), half);
+#elif defined(__F16C__) && defined(__AVX__)
+    const __m128i half = _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(bits), half);
+#elif defined(__aarch64__)
+    vst1_u16(bits, vreinterpret_u16_f16(vcvt_f16_f32(x)));
+#else
+    alignas(64) std::array<float, lanes> wide;
+    x.store_aligned(wide.data());
+    for (std::size_t l = 0; l < lanes; ++l) bits[l] = from_float<f16>(wide[l]).bits;
+#endif
+}
+
+inline void store(vecf x, bf16* p) noexcept {
+    auto* bits = reinterpret_cast<std::uint16_t*>(p);
+    const veci wide = xsimd::bitwise_cast<veci>(x);
+    const veci rounded = (wide + veci(0x7fffu) + ((wide >> 16) & veci(1u))) >> 16;
+    const veci quiet_nan = (wide >> 16) | veci(0x40u);
+    const veci half =
+        xsimd::select((wide & veci(0x7fffffffu)) > veci(0x7f800000u), quiet_nan, rounded);
+    store_low_halves(half, bits);
+}
+
 /// Four consecutive floats, each spread over a vector: one load and four shuffles where four
 /// broadcasts would be four loads.
 inline std::array<vecf, 4> broadcast_four(const float* p) noexcept {
