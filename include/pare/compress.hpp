@@ -28,7 +28,8 @@ struct recipe {
                   "recipe: .saliency needs score(weights, calibration, scores) const noexcept");
     static_assert(prune::pattern<Pattern>,
                   "recipe: .pattern needs select(scores, mask) and check(), both const noexcept");
-    static_assert(quant::codec<Codec>, "recipe: .codec needs value_type and encode(float) noexcept");
+    static_assert(quant::codec<Codec>,
+                  "recipe: .codec needs value_type and encode(float) noexcept");
 
     Saliency saliency{};
     Pattern pattern{};
@@ -74,8 +75,8 @@ inline namespace PARE_ARCH_NAMESPACE {
 
 namespace detail {
 
-/// The layout that holds a pattern's weights. An irregular mask has no layout that a CPU runs faster
-/// than dense, so it is stored dense, its zeros included.
+/// The layout that holds a pattern's weights. An irregular mask has no layout that a CPU runs
+/// faster than dense, so it is stored dense, its zeros included.
 template <class Pattern, class T>
 struct layout_of {
     using type = packed::dense<T>;
@@ -109,9 +110,8 @@ auto compress(matrix_view<const float> weights, const recipe<Saliency, Pattern, 
     auto retained = prune::prune(weights, recipe.saliency, recipe.pattern, inputs,
                                  matrix_view<float>(scores->data(), rows, cols), kept->view());
     if (!retained) return retained.error();
-    auto packed = packed::pack_n_m<layout::n, layout::m>(weights, std::as_const(*kept).view(),
-                                                         recipe.codec, values->span(),
-                                                         indices->span());
+    auto packed = packed::pack_n_m<layout::n, layout::m>(
+        weights, std::as_const(*kept).view(), recipe.codec, values->span(), indices->span());
     if (!packed) return packed.error();
 
     const double size = static_cast<double>(rows) * static_cast<double>(cols);

@@ -162,7 +162,7 @@ TEST_CASE("both naming schemes, one file or shards, give the same model") {
               rounding);
     }
     SECTION("shards with an index, found by their folder") {
-        constexpr auto is_early = [](const std::string& name) { return name < "model.layers.1"; };
+        static constexpr auto is_early = [](const std::string& n) { return n < "model.layers.1"; };
         write_model(folder / "1.safetensors", model, "", is_early);
         write_model(folder / "2.safetensors", model, "",
                     [](const std::string& name) { return !is_early(name); });

@@ -32,14 +32,14 @@ class buffer {
         std::swap(size_, other.size_);
         return *this;
     }
-    ~buffer() { ::operator delete(data_, std::align_val_t{alignment}); }
+    ~buffer() { ::operator delete (data_, std::align_val_t{alignment}); }
 
     static result<buffer> make(std::size_t size) noexcept {
         buffer made;
         if (size == 0) return made;
         if (size > static_cast<std::size_t>(-1) / 2 / sizeof(T))
             return error{errc::out_of_memory, "the requested size overflows"};
-        void* memory = ::operator new(size * sizeof(T), std::align_val_t{alignment}, std::nothrow);
+        void* memory = ::operator new (size * sizeof(T), std::align_val_t{alignment}, std::nothrow);
         if (memory == nullptr)
             return error{errc::out_of_memory, "an allocation failed", size * sizeof(T)};
         std::memset(memory, 0, size * sizeof(T));

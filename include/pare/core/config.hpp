@@ -7,7 +7,8 @@
 //   PARE_NO_XSIMD           define it to build without xsimd: every kernel is then its scalar twin.
 //   PARE_ASSERT(cond, why)  precondition check; define it before inclusion to replace it.
 //                           By default it is assert() when PARE_CHECKED is defined, else nothing.
-//   PARE_ARCH_NAMESPACE     set here, never by the user: the inline namespace of all generated code.
+//   PARE_ARCH_NAMESPACE     set here, never by the user: the inline namespace of all generated
+//   code.
 
 #ifndef PARE_ASSERT
 #ifdef PARE_CHECKED
@@ -69,8 +70,8 @@
 
 #define PARE_ARCH_JOIN_(a, b, c, d, e, f) arch_##a##b##c##d##e##f
 #define PARE_ARCH_JOIN(a, b, c, d, e, f) PARE_ARCH_JOIN_(a, b, c, d, e, f)
-#define PARE_ARCH_NAMESPACE                                                                \
-    PARE_ARCH_JOIN(PARE_ARCH_BASE, PARE_ARCH_FMA, PARE_ARCH_F16C, PARE_ARCH_DOT,           \
-                   PARE_ARCH_MATH, PARE_ARCH_SIMD)
+#define PARE_ARCH_NAMESPACE                                                                      \
+    PARE_ARCH_JOIN(PARE_ARCH_BASE, PARE_ARCH_FMA, PARE_ARCH_F16C, PARE_ARCH_DOT, PARE_ARCH_MATH, \
+                   PARE_ARCH_SIMD)
 
 #endif  // PARE_CORE_CONFIG_HPP

@@ -35,9 +35,13 @@ struct i4x2 {
 
 static_assert(sizeof(f16) == 2 && sizeof(bf16) == 2 && sizeof(i4x2) == 1);
 
+/// The 16-bit floats.
+template <class T>
+concept half_storage = std::same_as<T, f16> || std::same_as<T, bf16>;
+
 /// Floating-point types that weights and activations may be stored in.
 template <class T>
-concept float_storage = std::same_as<T, float> || std::same_as<T, f16> || std::same_as<T, bf16>;
+concept float_storage = std::same_as<T, float> || half_storage<T>;
 
 /// The short name of a storage type: "f32", "f16", "bf16", "i8", "i4".
 template <class T>

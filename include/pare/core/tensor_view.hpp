@@ -38,18 +38,15 @@ class tensor_view {
         requires(Rank == 1)
         : data_(data), extents_{size}, strides_{stride} {}
 
-    constexpr tensor_view(std::span<T> elements) noexcept
-        requires(Rank == 1)
+    constexpr tensor_view(std::span<T> elements) noexcept requires(Rank == 1)
         : tensor_view(elements.data(), elements.size()) {}
 
-    constexpr tensor_view(T* data, std::size_t rows, std::size_t cols) noexcept
-        requires(Rank == 2)
+    constexpr tensor_view(T* data, std::size_t rows, std::size_t cols) noexcept requires(Rank == 2)
         : tensor_view(data, rows, cols, cols) {}
 
     /// Rows of `cols` consecutive elements, `row_stride` apart.
     constexpr tensor_view(T* data, std::size_t rows, std::size_t cols,
-                          std::size_t row_stride) noexcept
-        requires(Rank == 2)
+                          std::size_t row_stride) noexcept requires(Rank == 2)
         : data_(data), extents_{rows, cols}, strides_{row_stride, 1} {}
 
     /// T -> const T, nothing else.
@@ -85,16 +82,10 @@ class tensor_view {
     }
 
     /// Rank 1: the i-th element.
-    constexpr T& operator[](std::size_t i) const noexcept
-        requires(Rank == 1)
-    {
-        return (*this)(i);
-    }
+    constexpr T& operator[](std::size_t i) const noexcept requires(Rank == 1) { return (*this)(i); }
 
     /// The sub-view at index i of the first extent.
-    constexpr tensor_view<T, Rank - 1> operator[](std::size_t i) const noexcept
-        requires(Rank > 1)
-    {
+    constexpr tensor_view<T, Rank - 1> operator[](std::size_t i) const noexcept requires(Rank > 1) {
         PARE_ASSERT(i < extents_[0], "index out of range");
         std::array<std::size_t, Rank - 1> extents{}, strides{};
         for (std::size_t r = 1; r < Rank; ++r) {
@@ -104,45 +95,23 @@ class tensor_view {
         return {data_ + i * strides_[0], extents, strides};
     }
 
-    constexpr std::size_t rows() const noexcept
-        requires(Rank == 2)
-    {
-        return extents_[0];
-    }
-    constexpr std::size_t cols() const noexcept
-        requires(Rank == 2)
-    {
-        return extents_[1];
-    }
-    constexpr std::size_t row_stride() const noexcept
-        requires(Rank == 2)
-    {
-        return strides_[0];
-    }
-    constexpr std::size_t col_stride() const noexcept
-        requires(Rank == 2)
-    {
-        return strides_[1];
-    }
+    constexpr std::size_t rows() const noexcept requires(Rank == 2) { return extents_[0]; }
+    constexpr std::size_t cols() const noexcept requires(Rank == 2) { return extents_[1]; }
+    constexpr std::size_t row_stride() const noexcept requires(Rank == 2) { return strides_[0]; }
+    constexpr std::size_t col_stride() const noexcept requires(Rank == 2) { return strides_[1]; }
     /// The same memory with rows and columns exchanged.
-    constexpr tensor_view transposed() const noexcept
-        requires(Rank == 2)
-    {
+    constexpr tensor_view transposed() const noexcept requires(Rank == 2) {
         return {data_, {extents_[1], extents_[0]}, {strides_[1], strides_[0]}};
     }
     /// Row r as a span. @pre col_stride() == 1
-    constexpr std::span<T> row_span(std::size_t r) const noexcept
-        requires(Rank == 2)
-    {
+    constexpr std::span<T> row_span(std::size_t r) const noexcept requires(Rank == 2) {
         PARE_ASSERT(r < extents_[0], "row out of range");
         PARE_ASSERT(strides_[1] == 1, "row_span needs consecutive columns");
         return {data_ + r * strides_[0], extents_[1]};
     }
     /// The block of n_rows x n_cols that starts at (row, col).
     constexpr tensor_view block(std::size_t row, std::size_t col, std::size_t n_rows,
-                                std::size_t n_cols) const noexcept
-        requires(Rank == 2)
-    {
+                                std::size_t n_cols) const noexcept requires(Rank == 2) {
         PARE_ASSERT(row + n_rows <= extents_[0] && col + n_cols <= extents_[1], "block too large");
         return {data_ + row * strides_[0] + col * strides_[1], {n_rows, n_cols}, strides_};
     }

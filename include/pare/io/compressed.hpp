@@ -23,7 +23,7 @@ struct layer_description {
     std::size_t version = 0;  ///< 1
     std::size_t n = 0;
     std::size_t m = 0;
-    std::string_view dtype;   ///< of the values: "f32", "f16", "bf16"
+    std::string_view dtype;  ///< of the values: "f32", "f16", "bf16"
     std::size_t rows = 0;
     std::size_t cols = 0;
 };

@@ -41,8 +41,7 @@ inline json_text& json_text::string(std::string_view text) noexcept {
         if (c == '"' || c == '\\') raw("\\");
         if (code < 0x20)
             raw(code < 0x10 ? "\\u000" : "\\u001").raw({&"0123456789abcdef"[code % 16], 1});
-        else
-            raw({&c, 1});
+        else raw({&c, 1});
     }
     return raw("\"");
 }

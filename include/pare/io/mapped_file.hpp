@@ -50,8 +50,7 @@ class mapped_file {
 
 inline result<mapped_file> mapped_file::read(const char* path) noexcept {
     std::FILE* file = std::fopen(path, "rb");
-    if (file == nullptr)
-        return system_failure("the file cannot be opened");
+    if (file == nullptr) return system_failure("the file cannot be opened");
     mapped_file made;
     status outcome;
     std::byte chunk[16384];
@@ -60,8 +59,7 @@ inline result<mapped_file> mapped_file::read(const char* path) noexcept {
         if (n == 0) break;
         outcome = made.copy_.append({chunk, n});
     }
-    if (outcome && std::ferror(file) != 0)
-        outcome = system_failure("the file cannot be read");
+    if (outcome && std::ferror(file) != 0) outcome = system_failure("the file cannot be read");
     std::fclose(file);
     if (!outcome) return outcome.error();
     made.bytes_ = made.copy_.span();
@@ -77,8 +75,7 @@ inline mapped_file::~mapped_file() {
 
 inline result<mapped_file> mapped_file::open(const char* path) noexcept {
     const int file = ::open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return system_failure("the file cannot be opened");
+    if (file < 0) return system_failure("the file cannot be opened");
     mapped_file made;
     status outcome;
     struct ::stat about {};
@@ -87,10 +84,8 @@ inline result<mapped_file> mapped_file::open(const char* path) noexcept {
     } else if (about.st_size > 0) {
         const auto size = static_cast<std::size_t>(about.st_size);
         void* const at = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
-        if (at != MAP_FAILED)
-            made.bytes_ = {static_cast<const std::byte*>(at), size};
-        else
-            outcome = system_failure("the file cannot be mapped");
+        if (at != MAP_FAILED) made.bytes_ = {static_cast<const std::byte*>(at), size};
+        else outcome = system_failure("the file cannot be mapped");
     }
     ::close(file);
     if (!outcome) return outcome.error();

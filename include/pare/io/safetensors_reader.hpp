@@ -20,9 +20,9 @@ namespace pare::io {
 
 /// One pair of the header's `__metadata__`.
 struct metadata_entry {
-    std::string_view name;   ///< the key
+    std::string_view name;  ///< the key
     std::string_view value;
-    std::size_t where = 0;   ///< byte of the file at which the pair begins
+    std::size_t where = 0;  ///< byte of the file at which the pair begins
 };
 
 inline namespace PARE_ARCH_NAMESPACE {
@@ -85,8 +85,8 @@ inline result<safetensors_reader> safetensors_reader::parse(
     const auto data = file.subspan(sizeof(length));
     const auto n = static_cast<std::size_t>(length);
     safetensors_reader reader;
-    const status outcome = reader.parse_header(
-        {reinterpret_cast<const char*>(data.data()), n}, data.subspan(n));
+    const status outcome =
+        reader.parse_header({reinterpret_cast<const char*>(data.data()), n}, data.subspan(n));
     if (!outcome) return outcome.error();
     return reader;
 }

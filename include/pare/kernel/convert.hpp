@@ -29,8 +29,7 @@ status convert(std::span<const T> from, std::span<float> to) noexcept {
 
 /// Rounds f32 to a stored type as from_float() does, bit for bit.
 /// @return shape_mismatch when the lengths differ
-template <float_storage T>
-    requires(!std::same_as<T, float>)
+template <half_storage T>
 status convert(std::span<const float> from, std::span<T> to) noexcept {
     if (from.size() != to.size())
         return error{errc::shape_mismatch, "convert: source and destination differ in length"};

@@ -47,7 +47,8 @@ void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
     using kernel = simd::n_m_rows<Layout, 1>;
     constexpr std::size_t grain_cols = kernel::grain / Layout::n * Layout::m;
     constexpr std::size_t pad = kernel::padding;
-    constexpr std::size_t near_cols = grain_cols * few_tokens > 4096 ? grain_cols * few_tokens : 4096;
+    constexpr std::size_t near_cols =
+        grain_cols * few_tokens > 4096 ? grain_cols * few_tokens : 4096;
     alignas(64) std::array<float, near_cols + pad * few_tokens> near_x;
     alignas(64) std::array<float, tiles_at_once * few_tokens * packed::tile_rows> sums{};
 
@@ -85,12 +86,13 @@ void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
 template <class Layout>
 void gemm_few_tokens(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
                      std::span<const float> bias, auto& run) noexcept {
-    run.parallel_for(Layout::tiles(w.rows), tiles_at_once / 2, [&](std::size_t begin, std::size_t end) {
-        for (; begin < end; begin += tiles_at_once) {
-            const std::size_t stop = end - begin < tiles_at_once ? end : begin + tiles_at_once;
-            few_tokens_block(w, begin, stop, x, y, bias);
-        }
-    });
+    run.parallel_for(
+        Layout::tiles(w.rows), tiles_at_once / 2, [&](std::size_t begin, std::size_t end) {
+            for (; begin < end; begin += tiles_at_once) {
+                const std::size_t stop = end - begin < tiles_at_once ? end : begin + tiles_at_once;
+                few_tokens_block(w, begin, stop, x, y, bias);
+            }
+        });
 }
 
 /// Tokens of a panel, floats of the panel (the first-level cache holds it) and of the sums of a
@@ -159,14 +161,13 @@ status gemm(const Weights& weights, matrix_view<const float> x, matrix_view<floa
         return error{errc::shape_mismatch, "gemm: x (tokens, in), y (tokens, out) and W disagree"};
     if (!after.bias.empty() && after.bias.size() != w.rows)
         return error{errc::shape_mismatch, "gemm: one bias per output channel"};
-    if ((x.col_stride() != 1 && x.row_stride() != 1) || (y.col_stride() != 1 && y.row_stride() != 1))
+    if ((x.col_stride() != 1 && x.row_stride() != 1) ||
+        (y.col_stride() != 1 && y.row_stride() != 1))
         return error{errc::not_contiguous, "gemm: x and y need consecutive rows or columns"};
     if (y.empty()) return {};
 #if PARE_HAS_SIMD
-    if (x.rows() <= detail::few_tokens)
-        detail::gemm_few_tokens(w, x, y, after.bias, run);
-    else
-        detail::gemm_panels(w, x, y, after.bias, run);
+    if (x.rows() <= detail::few_tokens) detail::gemm_few_tokens(w, x, y, after.bias, run);
+    else detail::gemm_panels(w, x, y, after.bias, run);
 #else
     run.parallel_for(w.rows, packed::tile_rows, [&](std::size_t begin, std::size_t end) {
         gemm_ref(w, begin, end, x, y, after);

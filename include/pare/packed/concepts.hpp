@@ -17,20 +17,19 @@ namespace pare::packed {
 inline constexpr std::size_t tile_rows = 16;
 
 /// A packed weight matrix over memory that someone else owns: a small copyable description with
-/// exact size arithmetic. (row, step) names a stored weight: `value` is its code, `column` its input
-/// feature; the steps of a row come in ascending column order.
+/// exact size arithmetic. (row, step) names a stored weight: `value` is its code, `column` its
+/// input feature; the steps of a row come in ascending column order.
 template <class L>
-concept layout = std::is_trivially_copyable_v<L> &&
-    requires(const L& l, std::size_t i) {
-        typename L::value_type;
-        { l.rows } -> std::convertible_to<std::size_t>;
-        { l.cols } -> std::convertible_to<std::size_t>;
-        { L::steps(i) } -> std::same_as<std::size_t>;
-        { L::required_bytes(i, i) } -> std::same_as<std::size_t>;
-        { l.value(i, i) } -> std::same_as<typename L::value_type>;
-        { l.column(i, i) } -> std::same_as<std::size_t>;
-        { l.view() } -> std::same_as<const L&>;
-    };
+concept layout = std::is_trivially_copyable_v<L> && requires(const L& l, std::size_t i) {
+    typename L::value_type;
+    { l.rows } -> std::convertible_to<std::size_t>;
+    { l.cols } -> std::convertible_to<std::size_t>;
+    { L::steps(i) } -> std::same_as<std::size_t>;
+    { L::required_bytes(i, i) } -> std::same_as<std::size_t>;
+    { l.value(i, i) } -> std::same_as<typename L::value_type>;
+    { l.column(i, i) } -> std::same_as<std::size_t>;
+    { l.view() } -> std::same_as<const L&>;
+};
 
 /// A layout, or something that owns the memory of one and gives it by `view()`.
 template <class W>

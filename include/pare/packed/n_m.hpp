@@ -36,10 +36,10 @@ struct n_m {
     /// ceil(log2 M); none where every column is kept.
     static constexpr int index_bits = N == M ? 0 : std::bit_width(static_cast<unsigned>(M - 1));
 
-    std::size_t rows = 0;                     ///< output channels
-    std::size_t cols = 0;                     ///< input features
-    const T* values = nullptr;                ///< n_values(rows, cols) elements
-    const std::uint32_t* indices = nullptr;   ///< n_indices(rows, cols) words
+    std::size_t rows = 0;                    ///< output channels
+    std::size_t cols = 0;                    ///< input features
+    const T* values = nullptr;               ///< n_values(rows, cols) elements
+    const std::uint32_t* indices = nullptr;  ///< n_indices(rows, cols) words
 
     static constexpr std::size_t tiles(std::size_t rows) noexcept {
         return (rows + tile_rows - 1) / tile_rows;
@@ -114,8 +114,9 @@ template <class Layout>
 void write_index(std::span<std::uint32_t> indices, std::size_t cols, std::size_t row,
                  std::size_t step, std::size_t index) noexcept {
     const std::size_t bit = step * Layout::index_bits, shift = bit % 32;
-    std::uint32_t* word = indices.data() + (row / tile_rows * Layout::index_words(cols) + bit / 32) *
-                                               tile_rows + row % tile_rows;
+    std::uint32_t* word = indices.data() +
+                          (row / tile_rows * Layout::index_words(cols) + bit / 32) * tile_rows +
+                          row % tile_rows;
     const std::uint64_t bits = std::uint64_t{index} << shift;
     *word |= static_cast<std::uint32_t>(bits);
     if (shift + Layout::index_bits > 32) word[tile_rows] |= static_cast<std::uint32_t>(bits >> 32);
@@ -125,13 +126,15 @@ void write_index(std::span<std::uint32_t> indices, std::size_t cols, std::size_t
 
 /// Writes the kept weights (rows, cols) into `values` and `indices`, of exactly n_values() and
 /// n_indices() elements, each weight passed through `codec`.
-/// @return the layout over that memory; pattern_violated when a group keeps more than N, not_a_number
-/// for a kept weight that is NaN or infinite, as given or as encoded, shape_mismatch,
+/// @return the layout over that memory; pattern_violated when a group keeps more than N,
+/// not_a_number for a kept weight that is NaN or infinite, as given or as encoded, shape_mismatch,
 /// buffer_too_small.
 template <int N, int M, class Codec>
-result<n_m<N, M, typename Codec::value_type>> pack_n_m(
-    matrix_view<const float> weights, prune::const_mask_view kept, const Codec& codec,
-    std::span<typename Codec::value_type> values, std::span<std::uint32_t> indices) noexcept {
+result<n_m<N, M, typename Codec::value_type>> pack_n_m(matrix_view<const float> weights,
+                                                       prune::const_mask_view kept,
+                                                       const Codec& codec,
+                                                       std::span<typename Codec::value_type> values,
+                                                       std::span<std::uint32_t> indices) noexcept {
     using T = typename Codec::value_type;
     using layout = n_m<N, M, T>;
     const std::size_t rows = weights.rows(), cols = weights.cols();

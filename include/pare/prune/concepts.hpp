@@ -20,6 +20,8 @@ struct calibration {
     std::span<const float> inverse_hessian_diagonal{};
 };
 
+// clang-format off: version 14 does not know noexcept in a requirement
+
 /// Gives every weight its importance: scores(r, c) >= 0, higher means keep. weights and scores have
 /// the same shape, rows = output channels. A saliency that reads `input_norms` or
 /// `inverse_hessian_diagonal` says so by `static constexpr bool needs_input_norms = true` (or
@@ -49,6 +51,8 @@ concept pattern = std::copyable<P> &&
         { p.select(scores, kept) } noexcept;
         { p.check() } noexcept -> std::same_as<status>;
     };
+
+// clang-format on
 
 }  // namespace pare::prune
 

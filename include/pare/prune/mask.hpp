@@ -13,8 +13,8 @@
 
 namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 
-/// One bit per weight, 1 = kept, over caller-owned 64-bit words: bit c % 64 of word c / 64 of row r.
-/// Each row starts a new word.
+/// One bit per weight, 1 = kept, over caller-owned 64-bit words: bit c % 64 of word c / 64 of row
+/// r. Each row starts a new word.
 template <class Word>
 class basic_mask_view {
     static_assert(std::is_same_v<std::remove_const_t<Word>, std::uint64_t>);
@@ -31,8 +31,7 @@ class basic_mask_view {
     constexpr basic_mask_view(Word* words, std::size_t rows, std::size_t cols) noexcept
         : words_(words), rows_(rows), cols_(cols) {}
     constexpr operator basic_mask_view<const std::uint64_t>() const noexcept
-        requires(!std::is_const_v<Word>)
-    {
+        requires(!std::is_const_v<Word>) {
         return {words_, rows_, cols_};
     }
 
@@ -44,8 +43,7 @@ class basic_mask_view {
         return (word(row, col) >> (col % 64)) & 1u;
     }
     constexpr void set(std::size_t row, std::size_t col, bool kept) const noexcept
-        requires(!std::is_const_v<Word>)
-    {
+        requires(!std::is_const_v<Word>) {
         PARE_ASSERT(row < rows_ && col < cols_, "index out of range");
         const std::uint64_t bit = std::uint64_t{1} << (col % 64);
         word(row, col) = kept ? word(row, col) | bit : word(row, col) & ~bit;

@@ -10,8 +10,8 @@
 namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 
 /// Keeps the N best of every M consecutive weights of a row. When cols is no multiple of M the last
-/// group is shorter and keeps min(N, its length). Zhou et al., "Learning N:M Fine-grained Structured
-/// Sparse Neural Networks From Scratch", arXiv:2102.04010.
+/// group is shorter and keeps min(N, its length). Zhou et al., "Learning N:M Fine-grained
+/// Structured Sparse Neural Networks From Scratch", arXiv:2102.04010.
 template <int N, int M>
 struct n_m {
     static_assert(1 <= N && N <= M, "n_m<N, M> keeps at most M of M weights: 1 <= N <= M");
@@ -36,8 +36,8 @@ struct n_m {
         for (std::size_t c = begin; c < end; ++c) {
             int better = 0;
             for (std::size_t other = begin; other < end; ++other)
-                better += other < c ? scores(r, other) >= scores(r, c)
-                                    : scores(r, other) > scores(r, c);
+                better +=
+                    other < c ? scores(r, other) >= scores(r, c) : scores(r, other) > scores(r, c);
             kept.set(r, c, better < N);
         }
     }

@@ -11,9 +11,9 @@ namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 
 /// w^2 / (2 [H^-1]_cc): the growth of the layer's squared output error when w alone is removed and
 /// the rest of its row adapts. Hassibi and Stork, "Second order derivatives for network pruning:
-/// Optimal Brain Surgeon", NIPS 1992; with the layer-wise H of Frantar and Alistarh, arXiv:2208.11580.
-/// Only the score: the surviving weights are not adapted. eigen/inverse_hessian.hpp makes the
-/// diagonal.
+/// Optimal Brain Surgeon", NIPS 1992; with the layer-wise H of Frantar and Alistarh,
+/// arXiv:2208.11580. Only the score: the surviving weights are not adapted.
+/// eigen/inverse_hessian.hpp makes the diagonal.
 struct optimal_brain {
     static constexpr bool needs_inverse_hessian = true;
 

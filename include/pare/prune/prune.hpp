@@ -27,7 +27,8 @@ inline status check_statistic(std::span<const float> statistic, std::size_t cols
                      statistic.size()};
     for (std::size_t c = 0; c < cols; ++c)
         if (!is_finite(statistic[c]) || statistic[c] < 0.0f)
-            return error{errc::invalid_argument, "a calibration value is negative or not finite", c};
+            return error{errc::invalid_argument, "a calibration value is negative or not finite",
+                         c};
     return {};
 }
 

@@ -10,8 +10,8 @@
 
 namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 
-/// |w| times the L2 norm of its input feature over the calibration tokens. Sun et al., "A Simple and
-/// Effective Pruning Approach for Large Language Models", arXiv:2306.11695.
+/// |w| times the L2 norm of its input feature over the calibration tokens. Sun et al., "A Simple
+/// and Effective Pruning Approach for Large Language Models", arXiv:2306.11695.
 struct wanda {
     static constexpr bool needs_input_norms = true;
 

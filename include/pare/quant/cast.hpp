@@ -9,12 +9,16 @@
 
 namespace pare::quant {
 
+// clang-format off: version 14 does not know noexcept in a requirement
+
 /// Turns weights into codes. `value_type` is the stored type; `encode` is defined for every float.
 template <class C>
 concept codec = std::copyable<C> && requires(const C& c, float weight) {
     typename C::value_type;
     { c.encode(weight) } noexcept -> std::same_as<typename C::value_type>;
 };
+
+// clang-format on
 
 /// Stores a weight as the nearest T (ties to even), T = float, f16 or bf16.
 template <class T>

@@ -37,19 +37,20 @@ class index_stream {
     }
 
     /// Calls visit(step, index << Scale) for Count steps, step being a std::integral_constant so
-    /// that every shift is a constant. The first index begins at bit FirstBit of the word at `words`.
-    /// When Dirty, the bits around the index are left as they are.
+    /// that every shift is a constant. The first index begins at bit FirstBit of the word at
+    /// `words`. When Dirty, the bits around the index are left as they are.
     template <std::size_t Count, bool Dirty, int Scale = 0, std::size_t FirstBit = 0>
     static void read_steps(const std::uint32_t* words, auto&& visit) noexcept {
         constexpr std::size_t n_words = (FirstBit + Count * Bits + 31) / 32;
         std::array<veci, n_words> word;
         for (std::size_t w = 0; w < n_words; ++w)
             word[w] = veci::load_unaligned(words + w * packed::tile_rows);
-        [&]<std::size_t... Step>(std::index_sequence<Step...>) {
+        const auto each = [&]<std::size_t... Step>(std::index_sequence<Step...>) {
             (visit(std::integral_constant<std::size_t, Step>{},
                    extract<Dirty, Scale, FirstBit + Step * Bits>(word)),
              ...);
-        }(std::make_index_sequence<Count>{});
+        };
+        each(std::make_index_sequence<Count>{});
     }
 
   private:

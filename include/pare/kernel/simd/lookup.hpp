@@ -21,8 +21,7 @@ class lookup {
 
   public:
     /// Floats that load() reads.
-    static constexpr std::size_t width =
-        M <= 4 ? 4 : std::bit_ceil(static_cast<std::size_t>(M));
+    static constexpr std::size_t width = M <= 4 ? 4 : std::bit_ceil(static_cast<std::size_t>(M));
 
 #if defined(__AVX512F__)
     /// Whether an index may carry anything above its ceil(log2 M) bits: the instruction ignores
@@ -92,8 +91,8 @@ class lookup {
     vecf operator()(veci index) const noexcept {
         // Byte j of lane l picks byte 4 * index + j of the table.
         const uint32x4_t i = index;
-        const uint8x16_t at = vreinterpretq_u8_u32(
-            vaddq_u32(vmulq_n_u32(i, 0x04040404u), vdupq_n_u32(0x03020100u)));
+        const uint8x16_t at =
+            vreinterpretq_u8_u32(vaddq_u32(vmulq_n_u32(i, 0x04040404u), vdupq_n_u32(0x03020100u)));
         if constexpr (width == 4) {
             return vreinterpretq_f32_u8(vqtbl1q_u8(bytes_.val[0], at));
         } else if constexpr (width == 8) {

@@ -18,9 +18,9 @@
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
 /// Tokens in lanes: one tile of 16 output channels times a panel of activations,
-/// panel[k * Tokens + t], the columns [first_col, first_col + block_cols) of Tokens tokens. The panel
-/// is meant to stay in the first-level cache while tile after tile passes over it. The kept columns of
-/// neighbouring channels differ, so each multiply-add reads its own activation vector.
+/// panel[k * Tokens + t], the columns [first_col, first_col + block_cols) of Tokens tokens. The
+/// panel is meant to stay in the first-level cache while tile after tile passes over it. The kept
+/// columns of neighbouring channels differ, so each multiply-add reads its own activation vector.
 template <class Layout, std::size_t Tokens>
 class n_m_panel {
     static_assert(std::has_single_bit(Tokens) && Tokens >= packed::tile_rows);
@@ -30,7 +30,8 @@ class n_m_panel {
     /// Channels, and vectors of tokens, whose sums stay in registers together.
     static constexpr std::size_t row_block = 4;
     static constexpr std::size_t most_vecs = vector_registers == 32 ? 4 : 2;
-    static constexpr std::size_t vec_block = Tokens / lanes < most_vecs ? Tokens / lanes : most_vecs;
+    static constexpr std::size_t vec_block =
+        Tokens / lanes < most_vecs ? Tokens / lanes : most_vecs;
     using stream = index_stream<(Layout::index_bits > 0 ? Layout::index_bits : 1)>;
 
   public:
@@ -105,8 +106,7 @@ class n_m_panel {
         std::array<std::array<vecf, vec_block>, row_block> sum;
         for (std::size_t r = 0; r < row_block; ++r)
             for (std::size_t v = 0; v < vec_block; ++v)
-                sum[r][v] =
-                    first ? vecf(0.0f) : vecf::load_aligned(sums + r * Tokens + v * lanes);
+                sum[r][v] = first ? vecf(0.0f) : vecf::load_aligned(sums + r * Tokens + v * lanes);
         const auto step = [&](std::size_t s, std::size_t slot) {
             const std::array<vecf, row_block> w = broadcast_four(values + s * packed::tile_rows);
             std::array<const float*, row_block> from;
@@ -119,7 +119,8 @@ class n_m_panel {
             }
             for (std::size_t r = 0; r < row_block; ++r)
                 for (std::size_t v = 0; v < vec_block; ++v)
-                    sum[r][v] = xsimd::fma(w[r], vecf::load_aligned(from[r] + v * lanes), sum[r][v]);
+                    sum[r][v] =
+                        xsimd::fma(w[r], vecf::load_aligned(from[r] + v * lanes), sum[r][v]);
             if constexpr (Prefetch) prefetch(next_tile + s * packed::tile_rows);
         };
         // Two steps a round at least, or the loop itself is felt.

@@ -27,7 +27,8 @@ class n_m_rows {
     static constexpr int bits = Layout::index_bits;
     static constexpr std::size_t N = Layout::n, M = Layout::m;
     /// Independent sums per output, so that additions do not wait for each other.
-    static constexpr std::size_t chains = 8 / (Tokens * tile_vecs) > 1 ? 8 / (Tokens * tile_vecs) : 1;
+    static constexpr std::size_t chains = 8 / (Tokens * tile_vecs) > 1 ? 8 / (Tokens * tile_vecs)
+                                                                       : 1;
 
     using table = lookup<(M > 1 ? M : 2)>;
     using stream = index_stream<(bits > 0 ? bits : 1)>;
@@ -102,9 +103,8 @@ class n_m_rows {
             stream::template read_steps<stream::chunk, table::takes_dirty_index>(
                 words + j * lanes, [&](auto step, veci index) {
                     // A constant where groups and chunks end together.
-                    const std::size_t group = stream::chunk % N == 0
-                                                  ? step / N
-                                                  : (first_step + step) / N - first_group;
+                    const std::size_t group =
+                        stream::chunk % N == 0 ? step / N : (first_step + step) / N - first_group;
                     const T* value = values + step * packed::tile_rows + j * lanes;
                     prefetch(value + to_next_tile);
                     const vecf w = load(value);

@@ -47,8 +47,8 @@ inline void prefetch(const void* p) noexcept {
 #endif
 }
 
-/// p, without the compiler knowing where it came from: keeps it from turning `base + t * stride + c`
-/// into a spilled register for every pair (t, c) of an unrolled loop.
+/// p, without the compiler knowing where it came from: keeps it from turning `base + t * stride +
+/// c` into a spilled register for every pair (t, c) of an unrolled loop.
 template <class P>
 P* opaque(P* p) noexcept {
 #if defined(__GNUC__) || defined(__clang__)
