@@ -11,4 +11,4 @@ struct sign {
 };
 
 const pare::recipe recipe{
-    .saliency = pare::prune::magnitude{}, .pattern = pare::prune::n_m<2, 4>{}, .codec = sign{}};
+    pare::prune::magnitude{}, pare::prune::n_m<2, 4>{}, sign{}};

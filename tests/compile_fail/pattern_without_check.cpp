@@ -10,4 +10,4 @@ struct checkerboard {
 #endif
 };
 
-const pare::recipe recipe{.saliency = pare::prune::magnitude{}, .pattern = checkerboard{}};
+const pare::recipe recipe{pare::prune::magnitude{}, checkerboard{}};

@@ -12,4 +12,4 @@ struct depth {
     {}
 };
 
-const pare::recipe recipe{.saliency = depth{}, .pattern = pare::prune::n_m<2, 4>{}};
+const pare::recipe recipe{depth{}, pare::prune::n_m<2, 4>{}};

@@ -10,4 +10,4 @@ struct depth {
 #endif
 };
 
-const pare::recipe recipe{.saliency = depth{}, .pattern = pare::prune::n_m<2, 4>{}};
+const pare::recipe recipe{depth{}, pare::prune::n_m<2, 4>{}};

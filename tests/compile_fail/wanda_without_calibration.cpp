@@ -5,7 +5,7 @@
 #include <pare/prune/wanda.hpp>
 
 bool compresses(pare::matrix_view<const float> weights, const pare::prune::calibration& inputs) {
-    const pare::recipe recipe{.saliency = pare::prune::wanda{}, .pattern = pare::prune::n_m<2, 4>{}};
+    const pare::recipe recipe{pare::prune::wanda{}, pare::prune::n_m<2, 4>{}};
 #ifdef CORRECTED
     return pare::compress(weights, recipe, inputs).has_value();
 #else

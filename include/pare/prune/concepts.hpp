@@ -20,7 +20,8 @@ struct calibration {
     std::span<const float> inverse_hessian_diagonal{};
 };
 
-// clang-format off: version 14 does not know noexcept in a requirement
+// Version 14 does not know noexcept in a requirement:
+// clang-format off
 
 /// Gives every weight its importance: scores(r, c) >= 0, higher means keep. weights and scores have
 /// the same shape, rows = output channels. A saliency that reads `input_norms` or

@@ -9,7 +9,8 @@
 
 namespace pare::quant {
 
-// clang-format off: version 14 does not know noexcept in a requirement
+// Version 14 does not know noexcept in a requirement:
+// clang-format off
 
 /// Turns weights into codes. `value_type` is the stored type; `encode` is defined for every float.
 template <class C>
