@@ -44,7 +44,7 @@ template <class Layout>
 void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
                       matrix_view<const float> x, matrix_view<float> y,
                       std::span<const float> bias) noexcept {
-    using kernel = simd::n_m_rows<Layout, 1>;
+    using kernel = simd::n_m_rows<Layout, 1, 1>;
     constexpr std::size_t grain_cols = kernel::grain / Layout::n * Layout::m;
     constexpr std::size_t pad = kernel::padding;
     constexpr std::size_t near_cols =
@@ -68,11 +68,20 @@ void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
             for (; c < stride; ++c) to[c] = 0.0f;
         }
         const std::size_t steps = Layout::steps(k), steps_end = Layout::steps(k_end);
-        for (std::size_t tile = first; tile < end; ++tile)
+        const auto add = [&]<std::size_t Tokens, std::size_t Tiles>(std::size_t tile,
+                                                                    std::size_t t) {
+            simd::n_m_rows<Layout, Tokens, Tiles>::add(
+                w, tile, steps, steps_end, &near_x[t * stride], stride,
+                &sums[((tile - first) * tokens + t) * packed::tile_rows], tokens);
+        };
+        std::size_t tile = first;
+        // Memory is read fastest from two places; indices are one beside the values.
+        if constexpr (Layout::index_bits == 0)
+            if (x.rows() == 1)
+                for (; tile + 2 <= end; tile += 2) add.template operator()<1, 2>(tile, 0);
+        for (; tile < end; ++tile)
             in_token_groups(x.rows(), [&]<std::size_t Tokens>(std::size_t t) {
-                simd::n_m_rows<Layout, Tokens>::add(
-                    w, tile, steps, steps_end, &near_x[t * stride], stride,
-                    &sums[((tile - first) * tokens + t) * packed::tile_rows]);
+                add.template operator()<Tokens, 1>(tile, t);
             });
     }
     for (std::size_t r = first * packed::tile_rows; r < end * packed::tile_rows && r < w.rows; ++r)

@@ -104,7 +104,9 @@ class n_m_panel {
                       const float* x, bool first, float* sums,
                       [[maybe_unused]] const T* next_tile = nullptr) noexcept {
         std::array<std::array<vecf, vec_block>, row_block> sum;
+        PARE_UNROLL
         for (std::size_t r = 0; r < row_block; ++r)
+            PARE_UNROLL
             for (std::size_t v = 0; v < vec_block; ++v)
                 sum[r][v] = first ? vecf(0.0f) : vecf::load_aligned(sums + r * Tokens + v * lanes);
         const auto step = [&](std::size_t s, std::size_t slot) {
@@ -114,10 +116,13 @@ class n_m_panel {
             if constexpr (Layout::index_bits > 0) {
                 std::uint64_t four;  // one load for four offsets
                 std::memcpy(&four, offsets + s * packed::tile_rows, sizeof(four));
+                PARE_UNROLL
                 for (std::size_t r = 0; r < row_block; ++r)
                     from[r] = x + static_cast<std::uint16_t>(four >> (16 * r));
             }
+            PARE_UNROLL
             for (std::size_t r = 0; r < row_block; ++r)
+                PARE_UNROLL
                 for (std::size_t v = 0; v < vec_block; ++v)
                     sum[r][v] =
                         xsimd::fma(w[r], vecf::load_aligned(from[r] + v * lanes), sum[r][v]);
@@ -127,13 +132,17 @@ class n_m_panel {
         constexpr std::size_t groups = N == 1 ? 2 : 1;
         std::size_t s = 0;
         for (; s + groups * N <= n; s += groups * N)
+            PARE_UNROLL
             for (std::size_t g = 0; g < groups; ++g, x += M * Tokens)
+                PARE_UNROLL
                 for (std::size_t slot = 0; slot < N; ++slot) step(s + g * N + slot, slot);
         for (std::size_t slot = 0; s < n; ++s) {
             step(s, slot);
             if (++slot == N) slot = 0, x += M * Tokens;
         }
+        PARE_UNROLL
         for (std::size_t r = 0; r < row_block; ++r)
+            PARE_UNROLL
             for (std::size_t v = 0; v < vec_block; ++v)
                 sum[r][v].store_aligned(sums + r * Tokens + v * lanes);
     }

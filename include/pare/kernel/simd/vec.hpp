@@ -23,6 +23,15 @@
 #define PARE_HAS_SIMD 0
 #endif
 
+/// Before a short loop over registers: unrolls it at -O2 too, or its vectors live in memory.
+#if defined(__clang__)
+#define PARE_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define PARE_UNROLL _Pragma("GCC unroll 16")
+#else
+#define PARE_UNROLL
+#endif
+
 #if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
