@@ -154,6 +154,7 @@ void add_benchmark(const std::string& name, int threads, Run run) {
 /// Registers all entries at all shapes with Google Benchmark.
 void register_products();
 void register_ceilings();
+void register_conversions();
 
 /// Shared memory of at least 1 GB, larger than any cache.
 std::span<std::byte> arena();

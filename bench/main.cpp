@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
     bench::register_ceilings();
+    bench::register_conversions();
     bench::register_products();
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();

@@ -15,7 +15,7 @@ using pare::testing::bits, pare::testing::matrix, pare::testing::selected;
 
 namespace {
 
-// By definition: sort each group stably, best first, and keep the first N.
+// By definition: sort each group, best first and equals by place, and keep the first N.
 template <int N, int M>
 std::string by_sorting(const matrix& scores) {
     bits kept(scores.rows(), scores.cols());
@@ -23,8 +23,8 @@ std::string by_sorting(const matrix& scores) {
         for (std::size_t begin = 0; begin < scores.cols(); begin += M) {
             std::vector<std::size_t> order(std::min<std::size_t>(M, scores.cols() - begin));
             std::iota(order.begin(), order.end(), begin);
-            std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-                return scores(r, a) > scores(r, b);
+            std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+                return scores(r, a) != scores(r, b) ? scores(r, a) > scores(r, b) : a < b;
             });
             for (std::size_t i = 0; i < order.size() && i < N; ++i)
                 kept.view().set(r, order[i], true);
