@@ -10,5 +10,4 @@ struct sign {
 #endif
 };
 
-const pare::recipe recipe{
-    pare::prune::magnitude{}, pare::prune::n_m<2, 4>{}, sign{}};
+const pare::recipe recipe{pare::prune::magnitude{}, pare::prune::n_m<2, 4>{}, sign{}};

@@ -9,7 +9,8 @@ struct depth {
 #ifdef CORRECTED
         noexcept
 #endif
-    {}
+    {
+    }
 };
 
 const pare::recipe recipe{depth{}, pare::prune::n_m<2, 4>{}};

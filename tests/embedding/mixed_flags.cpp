@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-// Compiled once per instruction set, with MIXED_FLAGS_NAME its entry point: a program that dispatches
-// at run time links all of them. It uses the library widely, so that the objects hold its functions.
+// Compiled once per instruction set, with MIXED_FLAGS_NAME its entry point: a program that
+// dispatches at run time links all of them. It uses the library widely, so that the objects hold
+// its functions.
 #include <pare/pare.hpp>
 
 #include <array>

@@ -13,7 +13,8 @@ int main() {
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                           __builtin_cpu_supports("bmi2");
     const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512bw") &&
-                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+                            __builtin_cpu_supports("avx512dq") &&
+                            __builtin_cpu_supports("avx512vl");
     if (!(expected > 0.0f)) return 1;
     if (has_avx2 && avx2() != expected) return 2;
     if (has_avx512 && avx512() != expected) return 3;

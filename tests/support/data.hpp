@@ -22,7 +22,8 @@ inline std::filesystem::path data_root() {
 
 }  // namespace pare::testing
 
-/// Defines `name` as the path of a data file, or leaves the test, which ctest then shows as skipped.
+/// Defines `name` as the path of a data file, or leaves the test, which ctest then shows as
+/// skipped.
 #define PARE_DATA_OR_SKIP(name, relative)                                       \
     const std::filesystem::path name = ::pare::testing::data_root() / relative; \
     if (!std::filesystem::exists(name)) {                                       \

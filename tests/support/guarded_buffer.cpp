@@ -23,7 +23,9 @@ TEST_CASE("a guarded buffer notices a write just outside and none inside") {
 
     SECTION("before") { *reinterpret_cast<unsigned char*>(buffer.data() - 1) = 0; }
     SECTION("after") { *reinterpret_cast<unsigned char*>(buffer.data() + 5) = 0; }
-    SECTION("a vector's width after") { *reinterpret_cast<unsigned char*>(buffer.data() + 5 + 15) = 0; }
+    SECTION("a vector's width after") {
+        *reinterpret_cast<unsigned char*>(buffer.data() + 5 + 15) = 0;
+    }
     CHECK_FALSE(buffer.intact());
 }
 

@@ -53,11 +53,11 @@ class guarded_buffer {
 
     struct release {
         void operator()(unsigned char* memory) const noexcept {
-            ::operator delete(memory, std::align_val_t{line_bytes});
+            ::operator delete (memory, std::align_val_t{line_bytes});
         }
     };
     static unsigned char* allocate(std::size_t bytes) {
-        return static_cast<unsigned char*>(::operator new(bytes, std::align_val_t{line_bytes}));
+        return static_cast<unsigned char*>(::operator new (bytes, std::align_val_t{line_bytes}));
     }
     std::size_t total_bytes() const noexcept { return first_ + size_ * sizeof(T) + guard_bytes; }
 

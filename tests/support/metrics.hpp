@@ -21,7 +21,7 @@ inline double max_abs_error(std::span<const float> a, std::span<const float> b) 
     for (std::size_t i = 0; i < a.size(); ++i) {
         if (a[i] == b[i]) continue;
         const double difference = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-        worst = difference <= worst ? worst
+        worst = difference <= worst      ? worst
                 : std::isnan(difference) ? std::numeric_limits<double>::infinity()
                                          : difference;
     }
@@ -55,9 +55,9 @@ inline std::uint32_t ulp_distance(float a, float b) {
 }
 
 /// Bound of |fl(sum) - sum| for a sum of n products of magnitude total `sum |a_i b_i|`, in any
-/// order, with or without fused multiply-add: gamma_n * total, gamma_n = n u / (1 - n u), u = 2^-24.
-/// Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 3.1. The first
-/// subnormals are added, where rounding errors are absolute.
+/// order, with or without fused multiply-add: gamma_n * total, gamma_n = n u / (1 - n u) and
+/// u = 2^-24. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 3.1. The
+/// first subnormals are added, where rounding errors are absolute.
 inline double dot_product_bound(std::size_t n, double total_magnitude) {
     const double terms = static_cast<double>(n), unit = 0x1p-24;
     return terms * unit / (1.0 - terms * unit) * total_magnitude + terms * 0x1p-149;

@@ -114,6 +114,8 @@ class n_m_rows {
                             const float* x, std::size_t x_stride, tile_sums& partial) noexcept {
         values += first_step * packed::tile_rows;
         words += first_step * bits / 32 * packed::tile_rows;
+        for (std::size_t w = 0; w < static_cast<std::size_t>(bits); ++w)
+            prefetch(words + w * packed::tile_rows + 4096 / sizeof(std::uint32_t));
         const std::size_t first_group = first_step / N;
         std::array<const float*, Tokens> token;
         for (std::size_t t = 0; t < Tokens; ++t)
