@@ -3,7 +3,7 @@
 #include "harness.hpp"
 
 #ifndef PARE_NO_XSIMD
-#include <xsimd/xsimd.hpp>
+#include <pare/kernel/simd/vec.hpp>
 #endif
 
 #include <array>
@@ -26,7 +26,7 @@ constexpr std::size_t lanes = 1;
 using batch = xsimd::batch<float>;
 using integers = xsimd::batch<std::int32_t>;
 integers load(const std::int32_t* p) { return integers::load_unaligned(p); }
-batch multiply_add(batch a, batch b, batch c) { return xsimd::fma(a, b, c); }
+batch multiply_add(batch a, batch b, batch c) { return pare::simd::fma(a, b, c); }
 constexpr std::size_t lanes = batch::size;
 #endif
 

@@ -10,6 +10,11 @@ set(PARE_ARCH_FLAGS "${arch_default}" CACHE STRING
     "Instruction-set flags of the tests, examples and benchmarks, such as \"-mavx2 -mfma -mf16c\"")
 separate_arguments(pare_arch_flags NATIVE_COMMAND "${PARE_ARCH_FLAGS}")
 
+if(NOT TARGET xsimd AND NOT CMAKE_CXX_FLAGS MATCHES "-DPARE_NO_XSIMD")
+    message(FATAL_ERROR "pare: no xsimd found; install it (Debian: libxsimd-dev) or configure with "
+                        "-DCMAKE_CXX_FLAGS=-DPARE_NO_XSIMD for the scalar kernels alone")
+endif()
+
 add_library(pare_dev INTERFACE)
 target_compile_options(pare_dev INTERFACE
     -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast

@@ -36,8 +36,8 @@ bool read_number(std::string_view text, T& number) {
 
 bool read_n_m(arguments args, recipe& r) {
     r.pattern = pattern_kind::n_m;
-    return args.size() == 2 && read_number(args[0], r.n) && read_number(args[1], r.m) &&
-           1 <= r.n && r.n < r.m && r.m <= 32;
+    return args.size() == 2 && read_number(args[0], r.n) && read_number(args[1], r.m) && 1 <= r.n &&
+           r.n < r.m && r.m <= 32;
 }
 
 bool read_unstructured(arguments args, recipe& r) {
@@ -86,8 +86,8 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 // `reason` follows the part in quotes.
 [[noreturn]] void refuse(std::string_view recipe, std::string_view part, std::string_view reason) {
     std::string sentence = "recipe '";
-    for (const std::string_view piece : {recipe, std::string_view("': '"), part,
-                                         std::string_view("' "), reason})
+    for (const std::string_view piece :
+         {recipe, std::string_view("': '"), part, std::string_view("' "), reason})
         sentence += piece;
     throw usage_error(sentence + ". What exists:\n" + list_recipe_parts());
 }

@@ -17,8 +17,8 @@ enum class saliency_kind : std::uint8_t { magnitude, wanda, optimal_brain };
 struct recipe {
     std::string text = "dense";  ///< as written
     pattern_kind pattern = pattern_kind::dense;
-    int n = 1, m = 1;            ///< of n_m
-    float sparsity = 0.0f;       ///< of unstructured
+    int n = 1, m = 1;       ///< of n_m
+    float sparsity = 0.0f;  ///< of unstructured
     codec_kind codec = codec_kind::stored;
     saliency_kind saliency = saliency_kind::magnitude;
 };

@@ -65,8 +65,9 @@ int main() {
         return report(ok.error());
     if (auto ok = pare::prune::input_norms(squares, norms); !ok) return report(ok.error());
 
-    auto calibrated = pare::compress(w, pare::recipe{pare::prune::wanda{}, pare::prune::n_m<2, 4>{},
-                                                     pare::quant::cast<pare::f16>{}},
+    auto calibrated = pare::compress(w,
+                                     pare::recipe{pare::prune::wanda{}, pare::prune::n_m<2, 4>{},
+                                                  pare::quant::cast<pare::f16>{}},
                                      {.input_norms = norms});
     if (!calibrated) return report(calibrated.error());
     // [readme-calibrated]

@@ -27,8 +27,9 @@ struct sums {
         squares.resize(n);
         if (with_gram) gram.resize(n * n);
         tools::value_of(pare::prune::accumulate_input_statistics(
-                            x, squares, with_gram ? pare::matrix_view<float>(gram.data(), n, n)
-                                                  : pare::matrix_view<float>()),
+                            x, squares,
+                            with_gram ? pare::matrix_view<float>(gram.data(), n, n)
+                                      : pare::matrix_view<float>()),
                         "calibration");
     }
     block_statistics::of_input finish() const {
@@ -49,8 +50,7 @@ struct sums {
 }  // namespace
 
 std::vector<block_statistics> calibrate(const model& dense, const windows& text,
-                                        bool inverse_hessian,
-                                        const std::function<void()>& told) {
+                                        bool inverse_hessian, const std::function<void()>& told) {
     const std::size_t dim = dense.shape().dim;
     // Pieces of max_chunk tokens, each a sequence of its own, and their hidden states.
     std::vector<std::vector<float>> hidden;

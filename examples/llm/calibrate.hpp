@@ -17,9 +17,9 @@ namespace llm {
 /// X^T X, damped by a hundredth of its mean diagonal as Frantar and Alistarh, arXiv:2301.00774.
 /// @param told  called once per block
 /// @throws tools::failure
-std::vector<block_statistics> calibrate(const model& dense, const windows& text,
-                                        bool inverse_hessian,
-                                        const std::function<void()>& told = [] {});
+std::vector<block_statistics> calibrate(
+    const model& dense, const windows& text, bool inverse_hessian,
+    const std::function<void()>& told = [] {});
 
 }  // namespace llm
 

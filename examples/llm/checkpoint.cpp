@@ -4,9 +4,9 @@
 
 #include "common/error.hpp"
 
+#include <nlohmann/json.hpp>
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <utility>
@@ -135,7 +135,8 @@ json checkpoint::find_config() const {
     for (const std::string& name :
          {path_.stem().string() + "_config.json", std::string("config.json")})
         if (fs::is_regular_file(folder / name)) return parse_json(folder / name);
-    throw failure(path_.string() + ": no configuration, neither in its metadata nor as config.json "
+    throw failure(path_.string() +
+                  ": no configuration, neither in its metadata nor as config.json "
                   "beside it");
 }
 
@@ -160,7 +161,8 @@ void checkpoint::check_tensors() const {
     }
     for (const auto& [name, info] : tensors_)
         if (!expected.contains(name))
-            throw failure("tensor '" + name + "' is not understood; this program runs plain "
+            throw failure("tensor '" + name +
+                          "' is not understood; this program runs plain "
                           "Llama-architecture models");
 }
 
@@ -202,13 +204,18 @@ std::array<std::size_t, 2> checkpoint::linear_shape(slot s) const {
     const std::size_t q = config_.n_heads * config_.head_dim;
     const std::size_t kv = config_.n_kv_heads * config_.head_dim;
     switch (s) {
-        case slot::q: return {q, config_.dim};
+        case slot::q:
+            return {q, config_.dim};
         case slot::k:
-        case slot::v: return {kv, config_.dim};
-        case slot::o: return {config_.dim, q};
+        case slot::v:
+            return {kv, config_.dim};
+        case slot::o:
+            return {config_.dim, q};
         case slot::gate:
-        case slot::up: return {config_.hidden_dim, config_.dim};
-        case slot::down: break;
+        case slot::up:
+            return {config_.hidden_dim, config_.dim};
+        case slot::down:
+            break;
     }
     return {config_.dim, config_.hidden_dim};
 }

@@ -30,7 +30,8 @@ enum class norm : std::uint8_t { attention, feed_forward };
 
 /// A Llama-architecture model on disk, mapped: safetensors in one file or in shards, named as in
 /// the original Llama (rotary pairs interleaved) or as in Hugging Face's (rotary halves). Opening
-/// it checks that every tensor is there, has its shape and a known dtype, and that no other tensor is.
+/// it checks that every tensor is there, has its shape and a known dtype, and that no other tensor
+/// is.
 class checkpoint {
   public:
     /// @param path  a .safetensors file, its .index.json, or the folder of either

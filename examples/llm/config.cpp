@@ -4,19 +4,19 @@
 
 #include "common/error.hpp"
 
+#include <nlohmann/json.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <numbers>
 
 namespace llm {
 
 namespace {
 
-using tools::failure;
 using nlohmann::json;
+using tools::failure;
 using names = std::initializer_list<const char*>;
 
 const json* find(const json& object, names keys) {

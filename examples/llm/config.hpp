@@ -3,8 +3,8 @@
 #ifndef PARE_EXAMPLES_LLM_CONFIG_HPP
 #define PARE_EXAMPLES_LLM_CONFIG_HPP
 
-#include <cstddef>
 #include <nlohmann/json_fwd.hpp>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,7 +20,7 @@ struct config {
     std::size_t n_heads = 0;
     std::size_t n_kv_heads = 0;
     std::size_t head_dim = 0;
-    std::size_t context = 0;          ///< tokens it was trained for
+    std::size_t context = 0;  ///< tokens it was trained for
     float norm_eps = 0.0f;
     std::vector<double> frequencies;  ///< (head_dim / 2) rotary angle per position, scaled
     std::optional<bool> tied_output;  ///< the output head is the embedding; unknown when empty

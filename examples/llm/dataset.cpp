@@ -59,8 +59,8 @@ windows read_tensors(const fs::path& file, std::size_t vocab_size, std::size_t c
     if (!found) found = reader.find("samples");
     if (!found || found->rank < 1 || found->rank > 2)
         throw failure(file.string() + ": no tensor 'ids' or 'samples' of one or two extents");
-    const std::vector<token> ids = checked(integers(*found, file.string()), vocab_size,
-                                           file.string());
+    const std::vector<token> ids =
+        checked(integers(*found, file.string()), vocab_size, file.string());
 
     std::vector<std::int64_t> offsets;
     if (const auto given = reader.find("offsets")) {
@@ -96,7 +96,8 @@ windows read_numbers(const fs::path& file, std::size_t vocab_size, std::size_t c
         std::int64_t number = 0;
         const auto [stop, error] = std::from_chars(at, end, number);
         if (error != std::errc{} || (stop != end && !is_blank(*stop)))
-            throw failure(file.string() + ": not a safetensors file, nor whole numbers between "
+            throw failure(file.string() +
+                          ": not a safetensors file, nor whole numbers between "
                           "blanks; for text there is --text");
         numbers.push_back(number);
         at = stop;

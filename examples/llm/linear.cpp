@@ -16,9 +16,8 @@ void check_compiled(const tools::recipe& recipe) {
         return pattern.n == recipe.n && pattern.m == recipe.m;
     });
     if (!found)
-        throw tools::usage_error("recipe '" + recipe.text +
-                                 "': this program is compiled for" + list +
-                                 "; others are one line in examples/llm/linear_as.hpp");
+        throw tools::usage_error("recipe '" + recipe.text + "': this program is compiled for" +
+                                 list + "; others are one line in examples/llm/linear_as.hpp");
 }
 
 std::unique_ptr<linear> make_linear(pare::matrix_view<const float> weights,
@@ -26,10 +25,13 @@ std::unique_ptr<linear> make_linear(pare::matrix_view<const float> weights,
                                     const pare::prune::calibration& inputs) {
     check_compiled(recipe);
     switch (codec) {
-        case tools::codec_kind::f16: return make_linear_as<pare::f16>(weights, recipe, inputs);
-        case tools::codec_kind::bf16: return make_linear_as<pare::bf16>(weights, recipe, inputs);
+        case tools::codec_kind::f16:
+            return make_linear_as<pare::f16>(weights, recipe, inputs);
+        case tools::codec_kind::bf16:
+            return make_linear_as<pare::bf16>(weights, recipe, inputs);
         case tools::codec_kind::stored:
-        case tools::codec_kind::f32: break;
+        case tools::codec_kind::f32:
+            break;
     }
     return make_linear_as<float>(weights, recipe, inputs);
 }

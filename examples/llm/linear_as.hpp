@@ -65,17 +65,18 @@ std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights,
                                        const pare::prune::calibration& inputs) {
     std::unique_ptr<linear> made;
     const auto compress = [&](auto pattern) {
-        auto layer = tools::value_of(
-            pare::compress(weights,
-                           pare::recipe{chosen_saliency{recipe.saliency}, pattern,
-                                        pare::quant::cast<T>{}},
-                           inputs),
-            "recipe '" + recipe.text + "'");
+        auto layer = tools::value_of(pare::compress(weights,
+                                                    pare::recipe{chosen_saliency{recipe.saliency},
+                                                                 pattern, pare::quant::cast<T>{}},
+                                                    inputs),
+                                     "recipe '" + recipe.text + "'");
         made = std::make_unique<packed_linear<decltype(layer)>>(std::move(layer));
         return true;
     };
     switch (recipe.pattern) {
-        case tools::pattern_kind::dense: compress(pare::prune::dense{}); break;
+        case tools::pattern_kind::dense:
+            compress(pare::prune::dense{});
+            break;
         case tools::pattern_kind::unstructured:
             compress(pare::prune::unstructured{.sparsity = recipe.sparsity});
             break;

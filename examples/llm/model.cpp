@@ -16,9 +16,12 @@ using pare::matrix_view;
 
 tools::codec_kind stored_codec(const pare::io::tensor_info& tensor) {
     switch (tensor.type) {
-        case pare::io::dtype::f16: return tools::codec_kind::f16;
-        case pare::io::dtype::bf16: return tools::codec_kind::bf16;
-        default: return tools::codec_kind::f32;
+        case pare::io::dtype::f16:
+            return tools::codec_kind::f16;
+        case pare::io::dtype::bf16:
+            return tools::codec_kind::bf16;
+        default:
+            return tools::codec_kind::f32;
     }
 }
 

@@ -20,8 +20,8 @@ enum class input : std::uint8_t { attention, output, feed_forward, down };
 inline constexpr std::size_t n_inputs = 4;
 
 constexpr input input_of(slot s) {
-    return s <= slot::v ? input::attention
-           : s == slot::o ? input::output
+    return s <= slot::v    ? input::attention
+           : s == slot::o  ? input::output
            : s <= slot::up ? input::feed_forward
                            : input::down;
 }
@@ -62,9 +62,10 @@ class model {
     /// @param statistics  one per block where the recipe's saliency needs them, else empty
     /// @param told        called after each linear layer
     /// @throws tools::failure
-    model(const checkpoint& source, const tools::recipe& recipe,
-          std::span<const block_statistics> statistics, pare::thread_pool& run,
-          const std::function<void()>& told = [] {});
+    model(
+        const checkpoint& source, const tools::recipe& recipe,
+        std::span<const block_statistics> statistics, pare::thread_pool& run,
+        const std::function<void()>& told = [] {});
 
     const config& shape() const { return source_->shape(); }
     const checkpoint& source() const { return *source_; }

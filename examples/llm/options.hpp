@@ -18,14 +18,14 @@ struct options {
     std::string model;  ///< a file or folder; the shipped model unless given
     std::vector<tools::recipe> recipes;
     std::optional<std::string> prompt;
-    std::size_t n_generating = 0;             ///< recipes, from the first, that continue the prompt
+    std::size_t n_generating = 0;  ///< recipes, from the first, that continue the prompt
     std::string ids, text, calibration, tokenizer, json;
-    std::size_t n_tokens = 128;               ///< to generate
-    std::optional<std::size_t> eval_tokens;   ///< 0: all
+    std::size_t n_tokens = 128;              ///< to generate
+    std::optional<std::size_t> eval_tokens;  ///< 0: all
     std::size_t threads = 1;
     float temperature = 0.0f;
     std::uint64_t seed = 1;
-    bool measure = true;                      ///< make the table
+    bool measure = true;  ///< make the table
 };
 
 /// @return nothing when the command line only asked for text such as --help, which is then printed

@@ -7,8 +7,8 @@
 
 #include <pare/io/atomic_file.hpp>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
+#include <cmath>
 #include <vector>
 
 namespace llm {
@@ -45,9 +45,10 @@ std::string verdict(const row& dense, std::span<const row> rows) {
             static_cast<double>(r.layers.bytes) / static_cast<double>(dense.layers.bytes);
         const double nll = r.quality.nll - dense.quality.nll;
         const bool faster = decode > 1 + noticeable || prefill > 1 + noticeable;
-        text += r.recipe + (faster                   ? " is faster here: "
-                            : bytes < 1 - noticeable ? " only saves memory here: "
-                                                     : " does not pay here: ") +
+        text += r.recipe +
+                (faster                   ? " is faster here: "
+                 : bytes < 1 - noticeable ? " only saves memory here: "
+                                          : " does not pay here: ") +
                 "decode " + in_words(decode) + ", prefill " + in_words(prefill) + ", bytes " +
                 fixed(bytes, 2) + "x, for " + (nll < 0 ? "" : "+") + fixed(nll, 4) +
                 " nats per token (perplexity x" + fixed(std::exp(nll), 2) + ")\n";

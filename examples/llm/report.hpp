@@ -17,12 +17,12 @@ namespace llm {
 struct row {
     std::string model, recipe;
     std::size_t threads = 0;
-    pare::layer_report layers;      ///< of the compressed linear layers
-    std::size_t model_bytes = 0;    ///< those, embedding, head, norms and biases
+    pare::layer_report layers;    ///< of the compressed linear layers
+    std::size_t model_bytes = 0;  ///< those, embedding, head, norms and biases
     llm::quality quality;
     std::size_t n_predictions = 0;  ///< that quality is a mean of
     llm::speed speed;
-    llm::speed dense_speed;         ///< of the dense model, measured by turns with `speed`
+    llm::speed dense_speed;  ///< of the dense model, measured by turns with `speed`
 };
 
 std::string table(std::span<const row> rows);

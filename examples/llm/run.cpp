@@ -48,7 +48,7 @@ class workbench {
     pare::thread_pool threads_;
     checkpoint source_;
     std::unique_ptr<model> dense_;
-    std::size_t window_;  // tokens of a sequence
+    std::size_t window_;                                        // tokens of a sequence
     std::map<bool, std::vector<block_statistics>> statistics_;  // by whether with inverse Hessian
     windows text_;                                              // to measure on
     reference_logits reference_;
@@ -56,11 +56,12 @@ class workbench {
 
 void workbench::introduce() const {
     const config& c = source_.shape();
-    std::printf("%s: %.2f M weights, %.2f M of them in the linear layers of %zu blocks; "
-                "vocabulary %zu, context %zu; %zu thread%s\n\n",
-                source_.name().c_str(), static_cast<double>(source_.n_weights()) / 1e6,
-                static_cast<double>(source_.n_linear_weights()) / 1e6, c.n_layers, c.vocab_size,
-                c.context, o_.threads, o_.threads == 1 ? "" : "s");
+    std::printf(
+        "%s: %.2f M weights, %.2f M of them in the linear layers of %zu blocks; "
+        "vocabulary %zu, context %zu; %zu thread%s\n\n",
+        source_.name().c_str(), static_cast<double>(source_.n_weights()) / 1e6,
+        static_cast<double>(source_.n_linear_weights()) / 1e6, c.n_layers, c.vocab_size, c.context,
+        o_.threads, o_.threads == 1 ? "" : "s");
     std::fflush(stdout);
 }
 

@@ -129,8 +129,7 @@ std::vector<token> tokenizer::encode(std::string_view text) const {
     spaced += text;
     for (std::string_view rest = spaced; !rest.empty();) {
         const std::string character(rest.substr(0, utf8_length(rest)));
-        if (const auto known = ids_.find(character); known != ids_.end())
-            append(known->second);
+        if (const auto known = ids_.find(character); known != ids_.end()) append(known->second);
         else
             for (const char byte : character) append(first_byte + static_cast<unsigned char>(byte));
         rest.remove_prefix(character.size());

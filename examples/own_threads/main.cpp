@@ -5,13 +5,13 @@
 #include <pare/pare.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <latch>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -66,13 +66,13 @@ struct my_jobs {
     engine::job_system& jobs;
 
     void parallel_for(std::size_t n, std::size_t grain, auto&& fn) {
-        std::atomic<std::size_t> left = (n + grain - 1) / grain;
+        std::latch left(static_cast<std::ptrdiff_t>((n + grain - 1) / grain));
         for (std::size_t begin = 0; begin < n; begin += grain)
             jobs.submit([&, begin] {
                 fn(begin, std::min(n, begin + grain));
-                if (--left == 0) left.notify_one();
+                left.count_down();
             });
-        for (std::size_t now = left; now != 0; now = left) left.wait(now);
+        left.wait();
     }
 };
 // [readme-executor]
@@ -101,8 +101,8 @@ int main() {
 
     const auto run = [&](auto&& executor) {
         std::vector<float> y(tokens * rows);
-        const auto ok = pare::gemm(*layer, {x.data(), tokens, cols}, {y.data(), tokens, rows},
-                                   executor);
+        const auto ok =
+            pare::gemm(*layer, {x.data(), tokens, cols}, {y.data(), tokens, rows}, executor);
         return ok ? y : std::vector<float>();
     };
     const std::vector<float> expected = run(pare::serial{});

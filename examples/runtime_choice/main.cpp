@@ -17,9 +17,9 @@ namespace packed = pare::packed;
 
 // [readme-choice]
 /// Every format this engine ships.
-using any_layer = std::variant<pare::layer<packed::dense<pare::bf16>>,
-                               pare::layer<packed::n_m<2, 4, pare::bf16>>,
-                               pare::layer<packed::n_m<1, 4, pare::bf16>>>;
+using any_layer =
+    std::variant<pare::layer<packed::dense<pare::bf16>>, pare::layer<packed::n_m<2, 4, pare::bf16>>,
+                 pare::layer<packed::n_m<1, 4, pare::bf16>>>;
 
 std::optional<any_layer> compress_as(std::string_view name, pare::matrix_view<const float> w) {
     const auto as = [&](auto pattern) -> std::optional<any_layer> {

@@ -49,6 +49,8 @@ struct layer_report {
     double retained = 1.0;         ///< saliency kept / total saliency
 };
 
+inline namespace PARE_ARCH_NAMESPACE {
+
 /// Packed weights and the memory they lie in.
 template <packed::layout Layout>
 class layer {
@@ -70,8 +72,6 @@ class layer {
     buffer<std::uint32_t> indices_;
     layer_report report_;
 };
-
-inline namespace PARE_ARCH_NAMESPACE {
 
 namespace detail {
 
@@ -99,6 +99,8 @@ auto compress(matrix_view<const float> weights, const recipe<Saliency, Pattern, 
     using layout = typename detail::layout_of<Pattern, typename Codec::value_type>::type;
     const std::size_t rows = weights.rows(), cols = weights.cols();
     if (rows == 0 || cols == 0) return error{errc::shape_mismatch, "the weight matrix is empty"};
+    if (rows > static_cast<std::size_t>(-1) / 256 / cols)
+        return error{errc::out_of_memory, "the size of the weight matrix overflows"};
 
     auto scores = buffer<float>::make(rows * cols);
     auto kept = prune::mask::make(rows, cols);
@@ -110,8 +112,8 @@ auto compress(matrix_view<const float> weights, const recipe<Saliency, Pattern, 
     auto retained = prune::prune(weights, recipe.saliency, recipe.pattern, inputs,
                                  matrix_view<float>(scores->data(), rows, cols), kept->view());
     if (!retained) return retained.error();
-    auto packed = packed::pack_n_m<layout::n, layout::m>(
-        weights, std::as_const(*kept).view(), recipe.codec, values->span(), indices->span());
+    auto packed = packed::pack<layout::n, layout::m>(weights, std::as_const(*kept).view(),
+                                                     recipe.codec, values->span(), indices->span());
     if (!packed) return packed.error();
 
     const double size = static_cast<double>(rows) * static_cast<double>(cols);

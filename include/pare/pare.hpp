@@ -11,6 +11,7 @@
 #include "core/thread_pool.hpp"
 #include "kernel/convert.hpp"
 #include "kernel/gemm.hpp"
+#include "prune/observer.hpp"
 #include "prune/optimal_brain.hpp"
 #include "prune/wanda.hpp"
 #include "version.hpp"

@@ -11,9 +11,9 @@
 #include <pare/core/random.hpp>
 #include <pare/io/safetensors_writer.hpp>
 
+#include <nlohmann/json.hpp>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -32,10 +32,14 @@ constexpr std::size_t vocab = 23, dim = 24, hidden = 20, n_layers = 2, n_heads =
                       head_dim = 6, context = 40;
 
 json shape_of_model() {
-    return {{"model_type", "llama"},      {"vocab_size", vocab},
-            {"hidden_size", dim},         {"intermediate_size", hidden},
-            {"num_hidden_layers", n_layers}, {"num_attention_heads", n_heads},
-            {"num_key_value_heads", n_kv_heads}, {"max_position_embeddings", context},
+    return {{"model_type", "llama"},
+            {"vocab_size", vocab},
+            {"hidden_size", dim},
+            {"intermediate_size", hidden},
+            {"num_hidden_layers", n_layers},
+            {"num_attention_heads", n_heads},
+            {"num_key_value_heads", n_kv_heads},
+            {"max_position_embeddings", context},
             {"rope_theta", 100.0}};
 }
 
@@ -73,12 +77,18 @@ tensors random_model() {
 // that the two halves of a rotary pair are neighbours.
 tensors as_original_llama(const tensors& hf) {
     const std::vector<std::pair<std::string, std::string>> renamed{
-        {"model.embed_tokens", "tok_embeddings"}, {"model.", ""},
-        {"lm_head", "output"},                    {"self_attn.q_proj", "attention.wq"},
-        {"self_attn.k_proj", "attention.wk"},     {"self_attn.v_proj", "attention.wv"},
-        {"self_attn.o_proj", "attention.wo"},     {"mlp.gate_proj", "feed_forward.w1"},
-        {"mlp.down_proj", "feed_forward.w2"},     {"mlp.up_proj", "feed_forward.w3"},
-        {"input_layernorm", "attention_norm"},    {"post_attention_layernorm", "ffn_norm"}};
+        {"model.embed_tokens", "tok_embeddings"},
+        {"model.", ""},
+        {"lm_head", "output"},
+        {"self_attn.q_proj", "attention.wq"},
+        {"self_attn.k_proj", "attention.wk"},
+        {"self_attn.v_proj", "attention.wv"},
+        {"self_attn.o_proj", "attention.wo"},
+        {"mlp.gate_proj", "feed_forward.w1"},
+        {"mlp.down_proj", "feed_forward.w2"},
+        {"mlp.up_proj", "feed_forward.w3"},
+        {"input_layernorm", "attention_norm"},
+        {"post_attention_layernorm", "ffn_norm"}};
     tensors made;
     for (const auto& [old_name, old_tensor] : hf) {
         std::string name = old_name;
@@ -102,8 +112,9 @@ tensors as_original_llama(const tensors& hf) {
 }
 
 template <class T = float>
-void write_model(const std::string& path, const tensors& model, const std::string& config,
-                 bool (*wanted)(const std::string&) = [](const std::string&) { return true; }) {
+void write_model(
+    const std::string& path, const tensors& model, const std::string& config,
+    bool (*wanted)(const std::string&) = [](const std::string&) { return true; }) {
     pare::io::safetensors_writer out(path);
     std::vector<std::vector<T>> memory;
     memory.reserve(model.size());
@@ -154,8 +165,8 @@ TEST_CASE("both naming schemes, one file or shards, give the same model") {
 
     SECTION("original Llama, rotary pairs interleaved, configuration of llama2.c beside it") {
         write_model(folder / "llama.safetensors", as_original_llama(model), "");
-        const json config{{"dim", "24"},      {"hidden_dim", "20"}, {"n_layers", "2"},
-                          {"n_heads", "4"},   {"n_kv_heads", "2"},  {"vocab_size", "23"},
+        const json config{{"dim", "24"},       {"hidden_dim", "20"}, {"n_layers", "2"},
+                          {"n_heads", "4"},    {"n_kv_heads", "2"},  {"vocab_size", "23"},
                           {"max_seq_len", 40}, {"rope_theta", "100"}};
         pare::testing::write_text(folder / "llama_config.json", config.dump());
         CHECK(pare::testing::max_abs_error(logits_of(folder / "llama.safetensors"), expected) <
@@ -222,8 +233,11 @@ TEST_CASE("rotary scaling: linear stretches all, llama3 the slow frequencies onl
     CHECK(llm::parse_config(config).frequencies[1] == Approx(plain[1] / 4));
 
     // Turns within 40 positions: 6.4, 1.37, 0.30.
-    config["rope_scaling"] = {{"rope_type", "llama3"},  {"factor", 8.0}, {"low_freq_factor", 1.0},
-                              {"high_freq_factor", 2.0}, {"original_max_position_embeddings", 40}};
+    config["rope_scaling"] = {{"rope_type", "llama3"},
+                              {"factor", 8.0},
+                              {"low_freq_factor", 1.0},
+                              {"high_freq_factor", 2.0},
+                              {"original_max_position_embeddings", 40}};
     const auto scaled = llm::parse_config(config).frequencies;
     const double turns = 40.0 * plain[1] / 6.283185307179586, smooth = turns - 1.0;
     CHECK(scaled[0] == plain[0]);
@@ -287,9 +301,9 @@ TEST_CASE("files that are no checkpoint are refused with a sentence") {
     CHECK_THAT(refusal(folder.path()), Catch::Contains("no .safetensors"));
     pare::testing::write_text(folder / "a.safetensors", "junk");
     CHECK_THAT(refusal(folder.path()), Catch::Contains("a.safetensors"));
-    for (const char* index : {"", "{}", "[]", R"({"weight_map":{"x":1}})",
-                              R"({"weight_map":{"x":"../a.safetensors"}})",
-                              R"({"weight_map":{"x":"absent.safetensors"}})"}) {
+    for (const char* index :
+         {"", "{}", "[]", R"({"weight_map":{"x":1}})", R"({"weight_map":{"x":"../a.safetensors"}})",
+          R"({"weight_map":{"x":"absent.safetensors"}})"}) {
         pare::testing::write_text(folder / "b.index.json", index);
         CHECK_FALSE(refusal(folder / "b.index.json").empty());
     }

@@ -13,8 +13,8 @@
 #include "support/data.hpp"
 #include "support/metrics.hpp"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -118,12 +118,12 @@ TEST_CASE("stories260k gives the golden logits and greedy ids") {
     const auto words = llm::tokenizer::for_model(s.source, "");
     std::string text;
     token previous = greedy[0];
-    const auto written = llm::generate(dense, std::span(greedy).first(1), greedy.size() - 1, {},
-                                       [&](token id) {
-                                           text += words.decode(previous, id);
-                                           previous = id;
-                                           return true;
-                                       });
+    const auto written =
+        llm::generate(dense, std::span(greedy).first(1), greedy.size() - 1, {}, [&](token id) {
+            text += words.decode(previous, id);
+            previous = id;
+            return true;
+        });
     greedy.erase(greedy.begin());
     CHECK(written == greedy);
     CHECK(text == expected["greedy_text"].get<std::string>());
@@ -158,8 +158,8 @@ TEST_CASE("one token at a time, in chunks, on any number of threads: the same lo
     double worst = 0.0;
     for (std::size_t t = 0; t < ids.size(); ++t) {
         dense.forward(std::span(ids).subspan(t, 1), s, {one.data(), 1, 256});
-        worst = std::max(worst, pare::testing::max_abs_error(
-                                    one, std::span(at_once).subspan(t * 256, 256)));
+        worst = std::max(
+            worst, pare::testing::max_abs_error(one, std::span(at_once).subspan(t * 256, 256)));
     }
     CHECK(worst < 1e-4);
     REQUIRE(s.length == dense.shape().context);

@@ -99,15 +99,15 @@ TEST_CASE("cached attention is its definition, for every head layout and length 
             const std::vector<float> query(q.begin() + static_cast<std::ptrdiff_t>(at),
                                            q.begin() + static_cast<std::ptrdiff_t>(at + head_dim));
             const auto from = static_cast<std::ptrdiff_t>(share * head_dim);
-            const auto expected = attention_by_definition(
-                query, {k.begin() + from, k.end()}, {v.begin() + from, v.end()}, t + 1, kv,
-                head_dim);
+            const auto expected =
+                attention_by_definition(query, {k.begin() + from, k.end()},
+                                        {v.begin() + from, v.end()}, t + 1, kv, head_dim);
             for (std::size_t d = 0; d < head_dim; ++d)
                 worst = std::max(worst, std::abs(expected[d] - static_cast<double>(out[at + d])));
         }
     // Outputs are averages of |v| <= 3; a score of up to 9 sqrt(head_dim) is off by some of its
     // roundings, and so then is its weight, relatively.
-    const double score_error = 9.0 * std::sqrt(static_cast<double>(head_dim)) *
-                               static_cast<double>(head_dim) * 0x1p-24;
+    const double score_error =
+        9.0 * std::sqrt(static_cast<double>(head_dim)) * static_cast<double>(head_dim) * 0x1p-24;
     CHECK(worst < 3.0 * (2.0 * score_error + 0x1p-20));
 }

@@ -32,13 +32,12 @@ TEST_CASE("what a recipe string leaves out is dense, as stored, by magnitude") {
 }
 
 TEST_CASE("a recipe string that is unknown or contradictory is refused with what exists") {
-    const std::string bad =
-        GENERATE(as<std::string>{}, "", "nm", "nm:2", "nm:4:2", "nm:0:4", "nm:4:4", "nm:2:33",
-                 "nm:2:4:6", "nm:2:4x", "nm:-2:4", "nm: 2:4", "NM:2:4", "dense:1", "nm:2:4+nm:1:4",
-                 "dense+nm:2:4", "nm:2:4+f16+f32", "nm:2:4+f16+f16", "nm:2:4+wanda+optimal_brain",
-                 "wanda", "dense+wanda", "f16:2", "nm:2:4+", "+nm:2:4", "nm:2:4+gyro",
-                 "unstructured", "unstructured:1", "unstructured:0", "unstructured:nan",
-                 "unstructured:1e", "i4:g32");
+    const std::string bad = GENERATE(
+        as<std::string>{}, "", "nm", "nm:2", "nm:4:2", "nm:0:4", "nm:4:4", "nm:2:33", "nm:2:4:6",
+        "nm:2:4x", "nm:-2:4", "nm: 2:4", "NM:2:4", "dense:1", "nm:2:4+nm:1:4", "dense+nm:2:4",
+        "nm:2:4+f16+f32", "nm:2:4+f16+f16", "nm:2:4+wanda+optimal_brain", "wanda", "dense+wanda",
+        "f16:2", "nm:2:4+", "+nm:2:4", "nm:2:4+gyro", "unstructured", "unstructured:1",
+        "unstructured:0", "unstructured:nan", "unstructured:1e", "i4:g32");
     CAPTURE(bad);
     try {
         parse_recipe(bad);

@@ -46,9 +46,10 @@ TEST_CASE("a byte vocabulary gives every byte its own token") {
 
 TEST_CASE("llama2.c encoding merges the best pair first, the leftmost of equals") {
     const pare::testing::temporary_folder folder;
-    pare::testing::write_text(folder / "t.bin", tokenizer_file({{" ", -1}, {"a", -2}, {"b", -3},
-                                                                {"ab", -5}, {"aa", -4}, {"aab", -9},
-                                                                {" a", -6}}));
+    pare::testing::write_text(
+        folder / "t.bin",
+        tokenizer_file(
+            {{" ", -1}, {"a", -2}, {"b", -3}, {"ab", -5}, {"aa", -4}, {"aab", -9}, {" a", -6}}));
     const auto words = llm::tokenizer::open(folder / "t.bin", first_piece + 7);
     const token space = first_piece, a = first_piece + 1, b = first_piece + 2, ab = first_piece + 3,
                 aa = first_piece + 4, aab = first_piece + 5;

@@ -22,9 +22,9 @@ void walk(const pare::io::safetensors_reader& file, std::span<const std::byte> a
     for (const auto& tensor : file.tensors()) {
         const auto found = file.find(tensor.name);
         require(found && found->bytes.data() == tensor.bytes.data());
-        require(tensor.bytes.empty() || (tensor.bytes.data() >= all.data() &&
-                                         tensor.bytes.data() + tensor.bytes.size() <=
-                                             all.data() + all.size()));
+        require(tensor.bytes.empty() ||
+                (tensor.bytes.data() >= all.data() &&
+                 tensor.bytes.data() + tensor.bytes.size() <= all.data() + all.size()));
         require(pare::io::required_bytes(tensor.type, tensor.shape()) == tensor.bytes.size());
         n_bytes += tensor.bytes.size();
         std::vector<float> values(tensor.bytes.size());
@@ -48,8 +48,8 @@ void load(const pare::io::safetensors_reader& file) {
         Layout padded = *layer;
         padded.rows = Layout::tiles(layer->rows) * pare::packed::tile_rows;
         std::vector<float> weights(padded.rows * padded.cols);
-        require(pare::packed::unpack(padded, pare::matrix_view<float>(weights.data(), padded.rows,
-                                                                      padded.cols))
+        require(pare::packed::unpack(
+                    padded, pare::matrix_view<float>(weights.data(), padded.rows, padded.cols))
                     .has_value());
     }
 }

@@ -106,8 +106,8 @@ TEST_CASE("atomic_file says why it cannot be created") {
     CHECK(inside_a_file.error().where == ENOTDIR);
 
     if (::geteuid() == 0) return;  // root may write anywhere
-    std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_read |
-                                                    std::filesystem::perms::owner_exec);
+    std::filesystem::permissions(
+        folder.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
     const auto forbidden = atomic_file::create(folder / "a");
     std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
     REQUIRE_FALSE(forbidden);

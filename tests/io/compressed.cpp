@@ -67,9 +67,8 @@ TEMPLATE_LIST_TEST_CASE("a compressed layer that was saved is loaded with the sa
 
     const auto file = safetensors_reader::open((folder / "f").c_str());
     REQUIRE(file);
-    const auto loaded =
-        pare::io::load<typename std::remove_cvref_t<decltype(layer)>::value_type>(*file,
-                                                                                  "layers.0.up");
+    const auto loaded = pare::io::load<typename std::remove_cvref_t<decltype(layer)>::value_type>(
+        *file, "layers.0.up");
     REQUIRE(loaded);
     static_assert(std::is_same_v<decltype(*loaded), const TestType&>);
     const TestType& before = layer->view();

@@ -28,13 +28,13 @@ std::string repeated(std::string_view part, int n) {
 
 TEST_CASE("safetensors_reader gives the tensors by name, in place") {
     // In the order of names b, a, empty, scalar; of data a, b, scalar; with an escaped name.
-    const auto file = safetensors_bytes(
-        R"({"b":{"dtype":"I16","shape":[2,1],"data_offsets":[4,8]},)"
-        R"("__metadata__":{"format":"pt","\u006beep":"a\nb"},)"
-        R"( "a\u002fx" : {"shape":[1],"data_offsets":[0,4],"dtype":"F32"},)"
-        R"("empty":{"dtype":"F64","shape":[3,0],"data_offsets":[8,8]},)"
-        R"("scalar":{"dtype":"U8","shape":[],"data_offsets":[8,9]}}   )",
-        9);
+    const auto file =
+        safetensors_bytes(R"({"b":{"dtype":"I16","shape":[2,1],"data_offsets":[4,8]},)"
+                          R"("__metadata__":{"format":"pt","\u006beep":"a\nb"},)"
+                          R"( "a\u002fx" : {"shape":[1],"data_offsets":[0,4],"dtype":"F32"},)"
+                          R"("empty":{"dtype":"F64","shape":[3,0],"data_offsets":[8,8]},)"
+                          R"("scalar":{"dtype":"U8","shape":[],"data_offsets":[8,9]}}   )",
+                          9);
     const auto reader = safetensors_reader::parse(file);
     REQUIRE(reader);
 
@@ -137,8 +137,8 @@ std::vector<malformed> malformed_headers() {
         {"{" + tensor("F32", "[1.0]", "[0,4]") + "}", 4,
          "a comma or the end of an array is expected", 30},
         {"{" + tensor("F32", "[01]", "[0,4]") + "}", 4, "an integer has a leading zero", 29},
-        {"{" + tensor("F32", "[18446744073709551616]", "[0,4]") + "}", 4,
-         "an integer is too large", 29},
+        {"{" + tensor("F32", "[18446744073709551616]", "[0,4]") + "}", 4, "an integer is too large",
+         29},
         {"{" + tensor("F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]") + "}", 4,
          "a tensor has more than 8 extents", 45},
         {"{" + tensor("F32", "[[1]]", "[0,4]") + "}", 4, "an unsigned integer is expected", 29},
@@ -224,8 +224,8 @@ TEST_CASE("safetensors_reader refuses every truncation of a good file") {
 TEST_CASE("safetensors_reader opens a file and stays valid when it is moved") {
     const temporary_folder folder;
     const auto bytes = safetensors_bytes("{" + good + "}", 4);
-    pare::testing::write_text(folder / "f", {reinterpret_cast<const char*>(bytes.data()),
-                                             bytes.size()});
+    pare::testing::write_text(folder / "f",
+                              {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     auto reader = safetensors_reader::open((folder / "f").c_str());
     REQUIRE(reader);
     const safetensors_reader moved = *std::move(reader);

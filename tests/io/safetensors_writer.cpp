@@ -43,11 +43,10 @@ TEST_CASE("safetensors_writer writes these bytes") {
         out.add_metadata("by", "pare\n");
         REQUIRE(out.commit());
     }
-    std::string header =
-        R"({"__metadata__":{"by":"pare\u000a"},)"
-        R"("none":{"dtype":"I64","shape":[0,7],"data_offsets":[0,0]},)"
-        R"("half \"quoted\"":{"dtype":"F16","shape":[4,1],"data_offsets":[0,8]},)"
-        R"("flag":{"dtype":"U8","shape":[],"data_offsets":[8,9]}})";
+    std::string header = R"({"__metadata__":{"by":"pare\u000a"},)"
+                         R"("none":{"dtype":"I64","shape":[0,7],"data_offsets":[0,0]},)"
+                         R"("half \"quoted\"":{"dtype":"F16","shape":[4,1],"data_offsets":[0,8]},)"
+                         R"("flag":{"dtype":"U8","shape":[],"data_offsets":[8,9]}})";
     header.resize(248, ' ');
     CHECK(read_text(folder / "golden") ==
           "\xf8\0\0\0\0\0\0\0"s + header + "\x02\x01\x04\x03\x06\x05\x08\x07\x5a");

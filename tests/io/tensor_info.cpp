@@ -97,7 +97,13 @@ TEMPLATE_TEST_CASE("elements gives typed access where dtype and alignment allow"
 }
 
 TEMPLATE_TEST_CASE("read_as_float is exact at every alignment", "", float, pare::f16, pare::bf16) {
-    const std::array values{0.0f, -0.0f, 1.0f, -1.5f, 0.333251953125f, 65504.0f, 6e-8f,
+    const std::array values{0.0f,
+                            -0.0f,
+                            1.0f,
+                            -1.5f,
+                            0.333251953125f,
+                            65504.0f,
+                            6e-8f,
                             std::numeric_limits<float>::infinity()};
     std::array<TestType, values.size()> stored;
     for (std::size_t i = 0; i < values.size(); ++i)

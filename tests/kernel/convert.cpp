@@ -58,8 +58,7 @@ TEMPLATE_TEST_CASE("convert handles every short length and writes nothing beyond
     for (std::size_t n = 0; n <= 35; ++n) {
         std::vector<float> floats(n, 1.5f);
         std::vector<TestType> codes(n + 1, TestType{0xabcd});
-        REQUIRE(pare::kernel::convert(std::span<const float>(floats),
-                                      std::span(codes).first(n)));
+        REQUIRE(pare::kernel::convert(std::span<const float>(floats), std::span(codes).first(n)));
         std::vector<float> back(n + 1, -7.0f);
         REQUIRE(pare::kernel::convert(std::span<const TestType>(codes).first(n),
                                       std::span(back).first(n)));

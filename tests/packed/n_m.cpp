@@ -36,8 +36,8 @@ struct owned {
     pare::result<layout> pack(const matrix& weights, bits& kept) {
         std::memset(values.data(), 0xff, values.size() * sizeof(T));
         std::memset(indices.data(), 0xff, indices.size() * sizeof(std::uint32_t));
-        return packed::pack_n_m<N, M>(weights.view(), kept.view(), pare::quant::cast<T>{},
-                                      values.span(), indices.span());
+        return packed::pack<N, M>(weights.view(), kept.view(), pare::quant::cast<T>{},
+                                  values.span(), indices.span());
     }
 
     guarded_buffer<T> values;
@@ -291,8 +291,8 @@ TEST_CASE("packing reads strided weights and unpacking writes them") {
     select<2, 4>(scores, kept);
     owned<2, 4, float> memory(20, 9);
     const auto made =
-        packed::pack_n_m<2, 4>(weights.view().transposed(), kept.view(), pare::quant::cast<float>{},
-                               memory.values.span(), memory.indices.span());
+        packed::pack<2, 4>(weights.view().transposed(), kept.view(), pare::quant::cast<float>{},
+                           memory.values.span(), memory.indices.span());
     REQUIRE(made);
     matrix restored(9, 20);
     REQUIRE(packed::unpack(*made, restored.view().transposed()));
@@ -345,9 +345,9 @@ TEST_CASE("packing refuses a mask of another shape and memory of another size") 
         CHECK(refused.error().code == errc::shape_mismatch);
     }
     const auto pack = [&](std::size_t n_values, std::size_t n_indices) {
-        return packed::pack_n_m<2, 4>(weights.view(), kept.view(), pare::quant::cast<float>{},
-                                      memory.values.span().first(n_values),
-                                      memory.indices.span().first(n_indices));
+        return packed::pack<2, 4>(weights.view(), kept.view(), pare::quant::cast<float>{},
+                                  memory.values.span().first(n_values),
+                                  memory.indices.span().first(n_indices));
     };
     CHECK(pack(64, 16));
     for (const auto& refused : {pack(63, 16), pack(64, 15), pack(0, 0)}) {

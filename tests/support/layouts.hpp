@@ -33,8 +33,8 @@ class packed_matrix {
         prune::n_m<N, M>{}.select(matrix::uniform(weights.rows(), weights.cols(), seed).view(),
                                   kept.view());
         const auto made =
-            packed::pack_n_m<N, M>(weights.view(), kept.view(), quant::cast<T>{},
-                                   std::span(values_).subspan(1), std::span(indices_).subspan(1));
+            packed::pack<N, M>(weights.view(), kept.view(), quant::cast<T>{},
+                               std::span(values_).subspan(1), std::span(indices_).subspan(1));
         if (!made || !packed::unpack(*made, dense_.view())) std::abort();
         layout_ = *made;
     }

@@ -23,6 +23,7 @@ class buffer {
 
   public:
     static constexpr std::size_t alignment = 64;
+    static_assert(alignof(T) <= alignment);
 
     buffer() noexcept = default;
     buffer(buffer&& other) noexcept

@@ -19,6 +19,13 @@
 #endif
 #endif
 
+// For members of plain data types, which lie outside that namespace: no copy of their own to merge.
+#if defined(__GNUC__) || defined(__clang__)
+#define PARE_ALWAYS_INLINE [[gnu::always_inline]]
+#else
+#define PARE_ALWAYS_INLINE
+#endif
+
 // Two translation units built with different -m flags may be linked into one program. Everything
 // that generates code therefore lives in an inline namespace named after the flags that change it,
 // so that the linker can never give a baseline caller the wide copy of a shared inline function.
@@ -30,6 +37,8 @@
 #define PARE_ARCH_BASE avx2
 #elif defined(__AVX__)
 #define PARE_ARCH_BASE avx
+#elif defined(__SSE4_2__)
+#define PARE_ARCH_BASE sse42
 #elif defined(__SSE4_1__)
 #define PARE_ARCH_BASE sse41
 #elif defined(__SSSE3__)
@@ -42,6 +51,19 @@
 #define PARE_ARCH_BASE generic
 #endif
 
+#if defined(__BMI2__)
+#define PARE_ARCH_BITS _bmi2
+#elif defined(__LZCNT__)
+#define PARE_ARCH_BITS _lzcnt
+#elif defined(__POPCNT__)
+#define PARE_ARCH_BITS _popcnt
+#elif defined(__ARM_FEATURE_SVE)
+#define PARE_ARCH_BITS _sve
+#elif defined(__ARM_FEATURE_ATOMICS)
+#define PARE_ARCH_BITS _lse
+#else
+#define PARE_ARCH_BITS
+#endif
 #ifdef __FMA__
 #define PARE_ARCH_FMA _fma
 #else
@@ -68,10 +90,10 @@
 #define PARE_ARCH_SIMD
 #endif
 
-#define PARE_ARCH_JOIN_(a, b, c, d, e, f) arch_##a##b##c##d##e##f
-#define PARE_ARCH_JOIN(a, b, c, d, e, f) PARE_ARCH_JOIN_(a, b, c, d, e, f)
+#define PARE_ARCH_JOIN_(a, b, c, d, e, f, g) arch_##a##b##c##d##e##f##g
+#define PARE_ARCH_JOIN(a, b, c, d, e, f, g) PARE_ARCH_JOIN_(a, b, c, d, e, f, g)
 #define PARE_ARCH_NAMESPACE                                                                      \
-    PARE_ARCH_JOIN(PARE_ARCH_BASE, PARE_ARCH_FMA, PARE_ARCH_F16C, PARE_ARCH_DOT, PARE_ARCH_MATH, \
-                   PARE_ARCH_SIMD)
+    PARE_ARCH_JOIN(PARE_ARCH_BASE, PARE_ARCH_BITS, PARE_ARCH_FMA, PARE_ARCH_F16C, PARE_ARCH_DOT, \
+                   PARE_ARCH_MATH, PARE_ARCH_SIMD)
 
 #endif  // PARE_CORE_CONFIG_HPP

@@ -104,7 +104,7 @@ constexpr i4x2 make_i4x2(int even, int odd) noexcept {
 
 /// Rounds to nearest, ties to even, for every input; overflow gives infinity, NaN stays a quiet NaN
 /// with its leading payload bits. Bit for bit what F16C and AArch64 compute in hardware.
-template <class T>
+template <float_storage T>
 constexpr T from_float(float x) noexcept;
 
 template <>

@@ -12,7 +12,8 @@ namespace pare {
 /// Something that can run a loop. `parallel_for(n, grain, fn)` calls `fn(begin, end)` for ranges
 /// that cover [0, n) exactly once, in any order and on any thread, each begin a multiple of `grain`
 /// and each range a multiple of it long (the last may be shorter), and returns when all have
-/// returned. `fn` does not throw. An engine's own job system becomes an executor in one line.
+/// returned. Neither throws: kernels are noexcept, so the program would end. An engine's own job
+/// system becomes an executor in one line.
 template <class E>
 concept executor = requires(E& e, std::size_t n, void (*fn)(std::size_t, std::size_t)) {
     e.parallel_for(n, n, fn);

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-namespace pare {
+namespace pare::inline PARE_ARCH_NAMESPACE {
 
 /// A small deterministic generator with the same stream on every platform: splitmix64
 /// (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
@@ -33,6 +33,6 @@ class random {
     std::uint64_t state_;
 };
 
-}  // namespace pare
+}  // namespace pare::inline PARE_ARCH_NAMESPACE
 
 #endif  // PARE_CORE_RANDOM_HPP

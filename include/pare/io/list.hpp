@@ -17,6 +17,15 @@ namespace pare::io::inline PARE_ARCH_NAMESPACE {
 template <class T>
 class list {
   public:
+    list() noexcept = default;
+    list(list&& other) noexcept
+        : room_(std::move(other.room_)), size_(std::exchange(other.size_, 0)) {}
+    list& operator=(list&& other) noexcept {
+        room_ = std::move(other.room_);
+        size_ = std::exchange(other.size_, 0);
+        return *this;
+    }
+
     /// @pre items is not part of this list
     status append(std::span<const T> items) noexcept {
         if (items.size() > room_.size() - size_) {

@@ -118,6 +118,7 @@ void panel_block(const Layout& w, std::size_t first_row, std::size_t n_rows,
     alignas(64) std::array<float, panel_floats> panel;
     alignas(64) std::array<float, sums_floats> sums;
     const std::size_t tiles = Layout::tiles(n_rows);
+    if (w.cols == 0) sums.fill(0.0f);  // else the first block of columns puts the first sums there
     for (std::size_t k = 0; k < w.cols; k += block_cols) {
         const std::size_t n = w.cols - k < block_cols ? w.cols - k : block_cols;
         simd::pack_panel<Tokens>(x.block(0, k, x.rows(), n), panel.data());

@@ -67,12 +67,13 @@ struct n_m {
     /// Itself: a layout and an owning layer are used alike.
     constexpr const n_m& view() const noexcept { return *this; }
 
-    constexpr T value(std::size_t row, std::size_t step) const noexcept {
+    PARE_ALWAYS_INLINE constexpr T value(std::size_t row, std::size_t step) const noexcept {
         PARE_ASSERT(row < rows && step < steps(cols), "index out of range");
         return values[(row / tile_rows * steps(cols) + step) * tile_rows + row % tile_rows];
     }
     /// The place of a slot in its group, in [0, M).
-    constexpr std::size_t index(std::size_t row, std::size_t step) const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t index(std::size_t row,
+                                                   std::size_t step) const noexcept {
         PARE_ASSERT(row < rows && step < steps(cols), "index out of range");
         if constexpr (index_bits == 0) return step % N;
         const std::size_t bit = step * index_bits, word = bit / 32, shift = bit % 32;
@@ -83,7 +84,8 @@ struct n_m {
         return static_cast<std::size_t>(bits >> shift) & ((std::size_t{1} << index_bits) - 1);
     }
     /// The column of a slot.
-    constexpr std::size_t column(std::size_t row, std::size_t step) const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t column(std::size_t row,
+                                                    std::size_t step) const noexcept {
         return step / N * M + index(row, step);
     }
 };
@@ -128,13 +130,12 @@ void write_index(std::span<std::uint32_t> indices, std::size_t cols, std::size_t
 /// n_indices() elements, each weight passed through `codec`.
 /// @return the layout over that memory; pattern_violated when a group keeps more than N,
 /// not_a_number for a kept weight that is NaN or infinite, as given or as encoded, shape_mismatch,
-/// buffer_too_small.
+/// buffer_too_small. After the first two the memory holds nothing of use.
 template <int N, int M, class Codec>
-result<n_m<N, M, typename Codec::value_type>> pack_n_m(matrix_view<const float> weights,
-                                                       prune::const_mask_view kept,
-                                                       const Codec& codec,
-                                                       std::span<typename Codec::value_type> values,
-                                                       std::span<std::uint32_t> indices) noexcept {
+result<n_m<N, M, typename Codec::value_type>> pack(matrix_view<const float> weights,
+                                                   prune::const_mask_view kept, const Codec& codec,
+                                                   std::span<typename Codec::value_type> values,
+                                                   std::span<std::uint32_t> indices) noexcept {
     using T = typename Codec::value_type;
     using layout = n_m<N, M, T>;
     const std::size_t rows = weights.rows(), cols = weights.cols();
@@ -172,8 +173,8 @@ result<n_m<N, M, typename Codec::value_type>> pack_n_m(matrix_view<const float> 
     return layout{rows, cols, values.data(), indices.data()};
 }
 
-/// Whether every index names a column of its group: a kernel may run only on weights that pass, so
-/// whoever takes packed bytes from outside checks them once.
+/// Whether every index names a column of its group, in ascending order: a kernel may run only on
+/// weights that pass, so whoever takes packed bytes from outside checks them once.
 template <int N, int M, class T>
 status check(const n_m<N, M, T>& packed) noexcept {
     if constexpr (n_m<N, M, T>::index_bits > 0) {
@@ -183,8 +184,10 @@ status check(const n_m<N, M, T>& packed) noexcept {
         const std::size_t steps = packed.steps(packed.cols);
         for (std::size_t r = 0; r < padded.rows; ++r)
             for (std::size_t s = 0; s < steps; ++s)
-                if (padded.index(r, s) >= M || padded.column(r, s) >= packed.cols)
-                    return error{errc::malformed_file, "an index lies outside its group", r};
+                if (padded.index(r, s) >= M || padded.column(r, s) >= packed.cols ||
+                    (r < packed.rows && s % N != 0 && padded.index(r, s) <= padded.index(r, s - 1)))
+                    return error{errc::malformed_file,
+                                 "an index lies outside its group or out of order", r};
     }
     return {};
 }

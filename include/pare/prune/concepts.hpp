@@ -44,8 +44,8 @@ template <class S>
 concept needs_calibration = needs_input_norms<S> || needs_inverse_hessian<S>;
 
 /// Decides which weights stay: writes every bit of the mask from finite scores of the same shape.
-/// Equal scores are decided by position, lowest column (then lowest row) first. `check()` refuses
-/// hyper-parameters outside their range.
+/// Of equal scores the first in row-major order stays. `check()` refuses hyper-parameters outside
+/// their range.
 template <class P>
 concept pattern = std::copyable<P> &&
     requires(const P& p, matrix_view<const float> scores, mask_view kept) {

@@ -78,6 +78,17 @@ using const_mask_view = basic_mask_view<const std::uint64_t>;
 /// An owning mask, all weights pruned when made.
 class mask {
   public:
+    mask() noexcept = default;
+    mask(mask&& other) noexcept
+        : words_(std::move(other.words_)), rows_(std::exchange(other.rows_, 0)),
+          cols_(std::exchange(other.cols_, 0)) {}
+    mask& operator=(mask&& other) noexcept {
+        words_ = std::move(other.words_);
+        rows_ = std::exchange(other.rows_, 0);
+        cols_ = std::exchange(other.cols_, 0);
+        return *this;
+    }
+
     static result<mask> make(std::size_t rows, std::size_t cols) noexcept {
         auto words = buffer<std::uint64_t>::make(mask_view::required_words(rows, cols));
         if (!words) return words.error();

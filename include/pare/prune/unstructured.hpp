@@ -13,7 +13,7 @@
 namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 
 /// Keeps the best weights of the whole matrix wherever they are: the upper bound for every pattern
-/// at the same sparsity. Kept are size - floor(sparsity * size) weights.
+/// at the same sparsity. Pruned are sparsity * size weights, to the nearest, at least one staying.
 struct unstructured {
     float sparsity = 0.5f;  ///< fraction of zeros, in [0, 1)
 
@@ -40,7 +40,8 @@ inline std::uint32_t ordered_bits(float x) noexcept {
 inline void unstructured::select(matrix_view<const float> scores, mask_view kept) const noexcept {
     const std::size_t size = scores.size();
     const double pruned = static_cast<double>(sparsity) * static_cast<double>(size);
-    std::size_t wanted = size - static_cast<std::size_t>(pruned);
+    std::size_t wanted = size - static_cast<std::size_t>(pruned + 0.5);
+    wanted += wanted == 0 && size > 0;
     std::uint32_t threshold = 0;
     for (int shift = 24; shift >= 0; shift -= 8) {
         std::array<std::size_t, 256> histogram{};

@@ -21,6 +21,8 @@ concept codec = std::copyable<C> && requires(const C& c, float weight) {
 
 // clang-format on
 
+inline namespace PARE_ARCH_NAMESPACE {
+
 /// Stores a weight as the nearest T (ties to even), T = float, f16 or bf16.
 template <class T>
 struct cast {
@@ -30,6 +32,8 @@ struct cast {
 };
 
 static_assert(codec<cast<f16>>);
+
+}  // namespace PARE_ARCH_NAMESPACE
 
 }  // namespace pare::quant
 

@@ -49,7 +49,7 @@ class n_m_panel {
         for (std::size_t s = begin; s < end; s += max_steps) {
             const std::size_t n = end - s < max_steps ? end - s : max_steps;
             const T* from = values + s * packed::tile_rows;
-            const T* next_tile = from + steps * packed::tile_rows;
+            const std::size_t next_tile = steps * packed::tile_rows * sizeof(T);
             const float* w;
             if constexpr (std::is_same_v<T, float>) {
                 w = from;
@@ -60,7 +60,7 @@ class n_m_panel {
             }
             if constexpr (Layout::index_bits > 0) decode(weights, tile, s, n, offsets.data());
             const float* x = panel + (s - begin) / N * M * Tokens;
-            block<true>(w, offsets.data(), n, x, s == 0, sums, next_tile);
+            block<true>(w, offsets.data(), n, x, s == 0, sums, from, next_tile);
             for (std::size_t t = vec_block * lanes; t < Tokens; t += vec_block * lanes)
                 block<false>(w, offsets.data(), n, x + t, s == 0, sums + t);
             for (std::size_t r = row_block; r < packed::tile_rows; r += row_block)
@@ -102,13 +102,13 @@ class n_m_panel {
     template <bool Prefetch>
     static void block(const float* values, const std::uint16_t* offsets, std::size_t n,
                       const float* x, bool first, float* sums,
-                      [[maybe_unused]] const T* next_tile = nullptr) noexcept {
+                      [[maybe_unused]] const T* stored = nullptr,
+                      [[maybe_unused]] std::size_t next_tile = 0) noexcept {
         std::array<std::array<vecf, vec_block>, row_block> sum;
         PARE_UNROLL
-        for (std::size_t r = 0; r < row_block; ++r)
-            PARE_UNROLL
-            for (std::size_t v = 0; v < vec_block; ++v)
-                sum[r][v] = first ? vecf(0.0f) : vecf::load_aligned(sums + r * Tokens + v * lanes);
+        for (std::size_t r = 0; r < row_block; ++r) PARE_UNROLL
+        for (std::size_t v = 0; v < vec_block; ++v)
+            sum[r][v] = first ? vecf(0.0f) : vecf::load_aligned(sums + r * Tokens + v * lanes);
         const auto step = [&](std::size_t s, std::size_t slot) {
             const std::array<vecf, row_block> w = broadcast_four(values + s * packed::tile_rows);
             std::array<const float*, row_block> from;
@@ -121,30 +121,25 @@ class n_m_panel {
                     from[r] = x + static_cast<std::uint16_t>(four >> (16 * r));
             }
             PARE_UNROLL
-            for (std::size_t r = 0; r < row_block; ++r)
-                PARE_UNROLL
-                for (std::size_t v = 0; v < vec_block; ++v)
-                    sum[r][v] =
-                        xsimd::fma(w[r], vecf::load_aligned(from[r] + v * lanes), sum[r][v]);
-            if constexpr (Prefetch) prefetch(next_tile + s * packed::tile_rows);
+            for (std::size_t r = 0; r < row_block; ++r) PARE_UNROLL
+            for (std::size_t v = 0; v < vec_block; ++v)
+                sum[r][v] = fma(w[r], vecf::load_aligned(from[r] + v * lanes), sum[r][v]);
+            if constexpr (Prefetch) prefetch(stored + s * packed::tile_rows, next_tile);
         };
         // Two steps a round at least, or the loop itself is felt.
         constexpr std::size_t groups = N == 1 ? 2 : 1;
         std::size_t s = 0;
-        for (; s + groups * N <= n; s += groups * N)
-            PARE_UNROLL
-            for (std::size_t g = 0; g < groups; ++g, x += M * Tokens)
-                PARE_UNROLL
-                for (std::size_t slot = 0; slot < N; ++slot) step(s + g * N + slot, slot);
+        for (; s + groups * N <= n; s += groups * N) PARE_UNROLL
+        for (std::size_t g = 0; g < groups; ++g, x += M * Tokens) PARE_UNROLL
+        for (std::size_t slot = 0; slot < N; ++slot) step(s + g * N + slot, slot);
         for (std::size_t slot = 0; s < n; ++s) {
             step(s, slot);
             if (++slot == N) slot = 0, x += M * Tokens;
         }
         PARE_UNROLL
-        for (std::size_t r = 0; r < row_block; ++r)
-            PARE_UNROLL
-            for (std::size_t v = 0; v < vec_block; ++v)
-                sum[r][v].store_aligned(sums + r * Tokens + v * lanes);
+        for (std::size_t r = 0; r < row_block; ++r) PARE_UNROLL
+        for (std::size_t v = 0; v < vec_block; ++v)
+            sum[r][v].store_aligned(sums + r * Tokens + v * lanes);
     }
 };
 

@@ -99,14 +99,14 @@ class n_m_rows {
             const vecf w = load(value);
             PARE_UNROLL
             for (std::size_t t = 0; t < Tokens; ++t)
-                sums[t][j] = xsimd::fma(w, vecf(token[t][step]), sums[t][j]);
+                sums[t][j] = fma(w, vecf(token[t][step]), sums[t][j]);
         }
     }
 
     // A page ahead, which the hardware does not dare; every other step where two share a line.
     template <std::size_t Step>
     static void prefetch_ahead(const T* value) noexcept {
-        if constexpr (sizeof(T) == 4 || Step % 2 == 0) prefetch(value + 4096 / sizeof(T));
+        if constexpr (sizeof(T) == 4 || Step % 2 == 0) prefetch(value, 4096);
     }
 
     // 32 steps, unrolled.
@@ -115,7 +115,7 @@ class n_m_rows {
         values += first_step * packed::tile_rows;
         words += first_step * bits / 32 * packed::tile_rows;
         for (std::size_t w = 0; w < static_cast<std::size_t>(bits); ++w)
-            prefetch(words + w * packed::tile_rows + 4096 / sizeof(std::uint32_t));
+            prefetch(words + w * packed::tile_rows, 4096);
         const std::size_t first_group = first_step / N;
         std::array<const float*, Tokens> token;
         for (std::size_t t = 0; t < Tokens; ++t)
@@ -132,7 +132,7 @@ class n_m_rows {
                     PARE_UNROLL
                     for (std::size_t t = 0; t < Tokens; ++t) {
                         vecf& sum = partial[step % chains][t][j];
-                        sum = xsimd::fma(w, table(token[t] + group * M)(index), sum);
+                        sum = fma(w, table(token[t] + group * M)(index), sum);
                     }
                 });
     }
@@ -142,8 +142,8 @@ class n_m_rows {
         for (std::size_t t = 0; t < Tokens; ++t) {
             const table group(x + t * x_stride + step / N * M);
             for (std::size_t j = 0; j < tile_vecs; ++j)
-                sums[t][j] = xsimd::fma(load(values + step * packed::tile_rows + j * lanes),
-                                        group(stream::read(words + j * lanes, step)), sums[t][j]);
+                sums[t][j] = fma(load(values + step * packed::tile_rows + j * lanes),
+                                 group(stream::read(words + j * lanes, step)), sums[t][j]);
         }
     }
 };

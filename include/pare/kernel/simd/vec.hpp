@@ -17,7 +17,8 @@
 #include <cstdint>
 
 /// 1 when vector kernels exist for the target; 0 leaves every kernel to its scalar twin.
-#if !defined(PARE_NO_XSIMD) && !defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+#if !defined(PARE_NO_XSIMD) && \
+    (defined(__SSE2__) || (defined(__aarch64__) && !defined(__ARM_FEATURE_SVE_BITS)))
 #define PARE_HAS_SIMD 1
 #else
 #define PARE_HAS_SIMD 0
@@ -47,12 +48,34 @@ inline constexpr std::size_t vector_registers = 16;
 
 static_assert(lanes == 4 || lanes == 8 || lanes == 16, "pare: a vector width it does not know");
 
-/// Asks for the cache line at p; any address is allowed.
-inline void prefetch(const void* p) noexcept {
-#if defined(__GNUC__) || defined(__clang__)
-    __builtin_prefetch(p);
+/// a * b + c, rounded once where the machine can (xsimd 8.1 does not ask AVX-512 to).
+inline vecf fma(vecf a, vecf b, vecf c) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, c);
 #else
-    static_cast<void>(p);
+    return xsimd::fma(a, b, c);
+#endif
+}
+
+/// The bits of every float.
+inline veci as_bits(vecf x) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_castps_si512(x);
+#elif defined(__AVX__)
+    return _mm256_castps_si256(x);
+#elif defined(__SSE2__)
+    return _mm_castps_si128(x);
+#else
+    return vreinterpretq_u32_f32(x);
+#endif
+}
+
+/// Asks for the cache line that is `bytes` after p; any address is allowed.
+inline void prefetch(const void* p, std::size_t bytes) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + bytes));
+#else
+    static_cast<void>(p), static_cast<void>(bytes);
 #endif
 }
 
@@ -70,7 +93,7 @@ P* opaque(P* p) noexcept {
 inline vecf load(const float* p) noexcept { return vecf::load_unaligned(p); }
 
 inline vecf load(const bf16* p) noexcept {
-    const auto* bits = reinterpret_cast<const std::uint16_t*>(p);
+    [[maybe_unused]] const auto* bits = reinterpret_cast<const std::uint16_t*>(p);
 #if defined(__AVX512F__)
     const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
@@ -81,13 +104,13 @@ inline vecf load(const bf16* p) noexcept {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(bits), 16));
 #else
     alignas(64) std::array<float, lanes> wide;
-    for (std::size_t l = 0; l < lanes; ++l) wide[l] = to_float(bf16{bits[l]});
+    for (std::size_t l = 0; l < lanes; ++l) wide[l] = to_float(p[l]);
     return vecf::load_aligned(wide.data());
 #endif
 }
 
 inline vecf load(const f16* p) noexcept {
-    const auto* bits = reinterpret_cast<const std::uint16_t*>(p);
+    [[maybe_unused]] const auto* bits = reinterpret_cast<const std::uint16_t*>(p);
 #if defined(__AVX512F__)
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits)));
 #elif defined(__F16C__) && defined(__AVX__)
@@ -96,7 +119,7 @@ inline vecf load(const f16* p) noexcept {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(bits)));
 #else
     alignas(64) std::array<float, lanes> wide;
-    for (std::size_t l = 0; l < lanes; ++l) wide[l] = to_float(f16{bits[l]});
+    for (std::size_t l = 0; l < lanes; ++l) wide[l] = to_float(p[l]);
     return vecf::load_aligned(wide.data());
 #endif
 }
@@ -116,7 +139,7 @@ inline void store_low_halves(veci x, std::uint16_t* p) noexcept {
 
 /// Rounds `lanes` floats to nearest even and stores them; bit for bit from_float().
 inline void store(vecf x, f16* p) noexcept {
-    auto* bits = reinterpret_cast<std::uint16_t*>(p);
+    [[maybe_unused]] auto* bits = reinterpret_cast<std::uint16_t*>(p);
 #if defined(__AVX512F__)
     const __m256i half = _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(bits), half);
@@ -128,13 +151,13 @@ inline void store(vecf x, f16* p) noexcept {
 #else
     alignas(64) std::array<float, lanes> wide;
     x.store_aligned(wide.data());
-    for (std::size_t l = 0; l < lanes; ++l) bits[l] = from_float<f16>(wide[l]).bits;
+    for (std::size_t l = 0; l < lanes; ++l) p[l] = from_float<f16>(wide[l]);
 #endif
 }
 
 inline void store(vecf x, bf16* p) noexcept {
     auto* bits = reinterpret_cast<std::uint16_t*>(p);
-    const veci wide = xsimd::bitwise_cast<veci>(x);
+    const veci wide = as_bits(x);
     const veci rounded = (wide + veci(0x7fffu) + ((wide >> 16) & veci(1u))) >> 16;
     const veci quiet_nan = (wide >> 16) | veci(0x40u);
     const veci half =
@@ -179,14 +202,30 @@ inline std::array<vecf, 4> load_transposed(const float* p, std::size_t stride) n
         return vecf::load_unaligned(row);
 #endif
     };
-    using vecd = xsimd::batch<double>;
-    const auto as_double = [](vecf v) { return xsimd::bitwise_cast<vecd>(v); };
-    const auto as_float = [](vecd v) { return xsimd::bitwise_cast<vecf>(v); };
     const vecf a = quads(0), b = quads(1), c = quads(2), d = quads(3);
-    const vecd ab_lo = as_double(xsimd::zip_lo(a, b)), ab_hi = as_double(xsimd::zip_hi(a, b));
-    const vecd cd_lo = as_double(xsimd::zip_lo(c, d)), cd_hi = as_double(xsimd::zip_hi(c, d));
-    return {as_float(xsimd::zip_lo(ab_lo, cd_lo)), as_float(xsimd::zip_hi(ab_lo, cd_lo)),
-            as_float(xsimd::zip_lo(ab_hi, cd_hi)), as_float(xsimd::zip_hi(ab_hi, cd_hi))};
+#if defined(__AVX512F__)
+    const __m512 ab_lo = _mm512_unpacklo_ps(a, b), ab_hi = _mm512_unpackhi_ps(a, b);
+    const __m512 cd_lo = _mm512_unpacklo_ps(c, d), cd_hi = _mm512_unpackhi_ps(c, d);
+    return {_mm512_shuffle_ps(ab_lo, cd_lo, 0x44), _mm512_shuffle_ps(ab_lo, cd_lo, 0xee),
+            _mm512_shuffle_ps(ab_hi, cd_hi, 0x44), _mm512_shuffle_ps(ab_hi, cd_hi, 0xee)};
+#elif defined(__AVX__)
+    const __m256 ab_lo = _mm256_unpacklo_ps(a, b), ab_hi = _mm256_unpackhi_ps(a, b);
+    const __m256 cd_lo = _mm256_unpacklo_ps(c, d), cd_hi = _mm256_unpackhi_ps(c, d);
+    return {_mm256_shuffle_ps(ab_lo, cd_lo, 0x44), _mm256_shuffle_ps(ab_lo, cd_lo, 0xee),
+            _mm256_shuffle_ps(ab_hi, cd_hi, 0x44), _mm256_shuffle_ps(ab_hi, cd_hi, 0xee)};
+#elif defined(__SSE2__)
+    const __m128 ab_lo = _mm_unpacklo_ps(a, b), ab_hi = _mm_unpackhi_ps(a, b);
+    const __m128 cd_lo = _mm_unpacklo_ps(c, d), cd_hi = _mm_unpackhi_ps(c, d);
+    return {_mm_shuffle_ps(ab_lo, cd_lo, 0x44), _mm_shuffle_ps(ab_lo, cd_lo, 0xee),
+            _mm_shuffle_ps(ab_hi, cd_hi, 0x44), _mm_shuffle_ps(ab_hi, cd_hi, 0xee)};
+#else
+    const float32x4_t ab_lo = vzip1q_f32(a, b), ab_hi = vzip2q_f32(a, b);
+    const float32x4_t cd_lo = vzip1q_f32(c, d), cd_hi = vzip2q_f32(c, d);
+    return {vcombine_f32(vget_low_f32(ab_lo), vget_low_f32(cd_lo)),
+            vcombine_f32(vget_high_f32(ab_lo), vget_high_f32(cd_lo)),
+            vcombine_f32(vget_low_f32(ab_hi), vget_low_f32(cd_hi)),
+            vcombine_f32(vget_high_f32(ab_hi), vget_high_f32(cd_hi))};
+#endif
 }
 
 }  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
