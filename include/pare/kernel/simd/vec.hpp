@@ -160,8 +160,9 @@ inline void store(vecf x, bf16* p) noexcept {
     const veci wide = as_bits(x);
     const veci rounded = (wide + veci(0x7fffu) + ((wide >> 16) & veci(1u))) >> 16;
     const veci quiet_nan = (wide >> 16) | veci(0x40u);
-    const veci half =
-        xsimd::select((wide & veci(0x7fffffffu)) > veci(0x7f800000u), quiet_nan, rounded);
+    // All ones where x is NaN; xsimd 8.1 cannot compare integers for AVX-512 at -O0.
+    const veci is_nan = veci(0u) - ((veci(0x7f800000u) - (wide & veci(0x7fffffffu))) >> 31);
+    const veci half = (quiet_nan & is_nan) | (rounded & ~is_nan);
     store_low_halves(half, bits);
 }
 
