@@ -39,13 +39,14 @@ TEST_CASE("unstructured keeps the best of the whole matrix") {
     CHECK(selected(unstructured{.sparsity = 0.0f}, scores) == "1111 1111");
 }
 
-TEST_CASE("unstructured prunes the number of weights rounded down") {
+TEST_CASE("unstructured prunes the nearest number of weights and keeps at least one") {
     for (const std::size_t cols : {1u, 2u, 3u, 7u, 10u, 33u})
         for (const float sparsity : {0.0f, 0.25f, 0.5f, 0.9f, 0.99f, 0.999f}) {
             const std::string mask = selected(unstructured{sparsity}, matrix::uniform(3, cols, 1));
-            const auto pruned =
-                std::floor(static_cast<double>(sparsity) * 3.0 * static_cast<double>(cols));
-            CHECK(std::count(mask.begin(), mask.end(), '0') == static_cast<long>(pruned));
+            const long size = 3 * static_cast<long>(cols);
+            const long nearest =
+                std::lround(static_cast<double>(sparsity) * static_cast<double>(size));
+            CHECK(std::count(mask.begin(), mask.end(), '0') == std::min(nearest, size - 1));
         }
 }
 
@@ -67,8 +68,9 @@ TEST_CASE("unstructured selects what a stable sort of all weights selects") {
     for (const std::size_t cols : {1u, 5u, 64u, 65u, 200u})
         for (const float sparsity : {0.0f, 0.5f, 0.75f, 0.9f}) {
             const std::size_t size = 7 * cols;
-            const auto n_kept = size - static_cast<std::size_t>(static_cast<double>(sparsity) *
-                                                                static_cast<double>(size));
+            const auto n_kept =
+                size - static_cast<std::size_t>(
+                           std::lround(static_cast<double>(sparsity) * static_cast<double>(size)));
             for (const matrix& scores :
                  {matrix::uniform(7, cols, cols), matrix::integers(7, cols, 2, cols)})
                 CHECK(selected(unstructured{sparsity}, scores) == by_sorting(scores, n_kept));
