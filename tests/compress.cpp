@@ -113,6 +113,65 @@ TEST_CASE("a layer may be moved and multiplies like its layout") {
     CHECK(of_layer.data() == of_layout.data());
 }
 
+TEST_CASE("a layer moved from is empty, and may be assigned again") {
+    auto made = compress(matrix::integers(20, 30, 4, 1).view(), prune::n_m<2, 4>{});
+    auto other = compress(matrix::integers(7, 9, 4, 2).view(), prune::n_m<2, 4>{});
+    REQUIRE((made && other));
+    const matrix of_other = unpacked(*other);
+    const auto is_empty = [](const auto& layer) {
+        const auto& view = layer.view();
+        return view.rows == 0 && view.cols == 0 && view.values == nullptr &&
+               view.indices == nullptr && layer.report().bytes == 0;
+    };
+    auto layer = *std::move(made);
+    CHECK(is_empty(*made));
+    layer = *std::move(other);
+    CHECK(is_empty(*other));
+    CHECK(unpacked(layer).data() == of_other.data());
+    *made = std::move(layer);
+    CHECK(is_empty(layer));
+    CHECK(unpacked(*made).data() == of_other.data());
+    auto& same = *made;
+    *made = std::move(same);
+    CHECK(unpacked(*made).data() == of_other.data());
+    CHECK(made->report().bits_per_weight > 0.0);
+}
+
+namespace {
+
+// The last of every four columns.
+struct last_of_four {
+    static constexpr int n = 1, m = 4;
+    pare::status check() const noexcept { return {}; }
+    void select(pare::matrix_view<const float> scores, prune::mask_view kept) const noexcept {
+        for (std::size_t r = 0; r < scores.rows(); ++r)
+            for (std::size_t c = 0; c < scores.cols(); ++c) kept.set(r, c, c % 4 == 3);
+    }
+};
+struct irregular : last_of_four {
+    int n = 1, m = 4;  // no constants
+};
+struct dishonest : last_of_four {
+    static constexpr int n = 1, m = 8;
+};
+
+}  // namespace
+
+TEST_CASE("a pattern of one's own is stored N to M when it says so, else dense") {
+    const matrix weights(1, 8, {1, 2, 3, 4, 8, 7, 6, 5});
+    const auto layer = compress(weights.view(), last_of_four{}, quant::cast<bf16>{});
+    REQUIRE(layer);
+    STATIC_REQUIRE(std::is_same_v<decltype(layer->view()), const packed::n_m<1, 4, bf16>&>);
+    CHECK(unpacked(*layer).data() == std::vector<float>{0, 0, 0, 4, 0, 0, 0, 5});
+    const auto plain = compress(weights.view(), irregular{});
+    REQUIRE(plain);
+    STATIC_REQUIRE(std::is_same_v<decltype(plain->view()), const packed::dense<float>&>);
+    CHECK(unpacked(*plain).data() == unpacked(*layer).data());
+    const auto refused = compress(weights.view(), dishonest{});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::pattern_violated);
+}
+
 TEST_CASE("compress refuses what prune refuses") {
     matrix weights = matrix::uniform(4, 8, 1);
     const auto without = compress(weights.view(), recipe{prune::wanda{}, prune::n_m<2, 4>{}}, {});

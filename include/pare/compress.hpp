@@ -51,7 +51,7 @@ struct layer_report {
 
 inline namespace PARE_ARCH_NAMESPACE {
 
-/// Packed weights and the memory they lie in.
+/// Packed weights and the memory they lie in. Moved from, it is the empty layer.
 template <packed::layout Layout>
 class layer {
   public:
@@ -62,6 +62,16 @@ class layer {
           layer_report report) noexcept
         : layout_(layout), values_(std::move(values)), indices_(std::move(indices)),
           report_(report) {}
+    layer(layer&& other) noexcept
+        : layout_(std::exchange(other.layout_, {})), values_(std::move(other.values_)),
+          indices_(std::move(other.indices_)), report_(std::exchange(other.report_, {})) {}
+    layer& operator=(layer&& other) noexcept {
+        layout_ = std::exchange(other.layout_, {});
+        values_ = std::move(other.values_);
+        indices_ = std::move(other.indices_);
+        report_ = std::exchange(other.report_, {});
+        return *this;
+    }
 
     const Layout& view() const noexcept { return layout_; }
     const layer_report& report() const noexcept { return report_; }
@@ -75,28 +85,29 @@ class layer {
 
 namespace detail {
 
-/// The layout that holds a pattern's weights. An irregular mask has no layout that a CPU runs
-/// faster than dense, so it is stored dense, its zeros included.
+// An irregular mask has no layout that a CPU runs faster than dense, so it is stored dense, its
+// zeros included.
 template <class Pattern, class T>
-struct layout_of {
-    using type = packed::dense<T>;
-};
-template <int N, int M, class T>
-struct layout_of<prune::n_m<N, M>, T> {
-    using type = packed::n_m<N, M, T>;
-};
+constexpr auto layout_for() noexcept {
+    if constexpr (prune::n_of_m_pattern<Pattern>) return packed::n_m<Pattern::n, Pattern::m, T>{};
+    else return packed::dense<T>{};
+}
 
 }  // namespace detail
 
+/// The layout that holds the weights a pattern keeps, as a codec stores them.
+template <prune::pattern Pattern, quant::codec Codec>
+using layout_for = decltype(detail::layout_for<Pattern, typename Codec::value_type>());
+
 /// Prunes and packs one layer, weights (rows, cols) = (output channels, input features). Offline:
 /// allocates the packed layer and scratch of 4 bytes and a bit per weight.
-/// @return the layer; not_a_number, shape_mismatch, missing_calibration, invalid_argument or
-/// out_of_memory.
+/// @return the layer; not_a_number, shape_mismatch, missing_calibration, invalid_argument,
+/// out_of_memory, or pattern_violated by a pattern that keeps more than its n of m.
 template <class Saliency, class Pattern, class Codec>
 auto compress(matrix_view<const float> weights, const recipe<Saliency, Pattern, Codec>& recipe,
               const prune::calibration& inputs) noexcept
-    -> result<layer<typename detail::layout_of<Pattern, typename Codec::value_type>::type>> {
-    using layout = typename detail::layout_of<Pattern, typename Codec::value_type>::type;
+    -> result<layer<layout_for<Pattern, Codec>>> {
+    using layout = layout_for<Pattern, Codec>;
     const std::size_t rows = weights.rows(), cols = weights.cols();
     if (rows == 0 || cols == 0) return error{errc::shape_mismatch, "the weight matrix is empty"};
     if (rows > static_cast<std::size_t>(-1) / 256 / cols)

@@ -19,6 +19,17 @@ namespace {
 
 using pare::bf16, pare::f16, pare::from_float, pare::to_float;
 
+// The reference, not the conversion, needs infinities and subnormals.
+#ifdef __FAST_MATH__
+#define PARE_SKIP_WITH_FAST_MATH()                        \
+    do {                                                  \
+        WARN("skipped: the reference needs IEEE floats"); \
+        return;                                           \
+    } while (false)
+#else
+#define PARE_SKIP_WITH_FAST_MATH() static_cast<void>(0)
+#endif
+
 constexpr std::uint32_t bits_of(float x) { return std::bit_cast<std::uint32_t>(x); }
 constexpr float float_of(std::uint32_t bits) { return std::bit_cast<float>(bits); }
 
@@ -116,12 +127,14 @@ TEST_CASE("every half and bf16 survives the way through float, NaNs made quiet")
 }
 
 TEST_CASE("from_float<f16> finds the nearest half, ties to even") {
+    PARE_SKIP_WITH_FAST_MATH();
     int wrong = 0;
     visit_floats([&](float x) { wrong += from_float<f16>(x).bits != slow_f16(x); });
     CHECK(wrong == 0);
 }
 
 TEST_CASE("from_float<bf16> finds the nearest bf16, ties to even") {
+    PARE_SKIP_WITH_FAST_MATH();
     int wrong = 0;
     const auto visit = [&](float x) { wrong += from_float<bf16>(x).bits != slow_bf16(x); };
     visit_floats(visit);

@@ -114,6 +114,18 @@ TEST_CASE("atomic_file says why it cannot be created") {
     CHECK(forbidden.error().where == EACCES);
 }
 
+TEST_CASE("atomic_file refuses a path that the system would cut") {
+    const temporary_folder folder;
+    for (const std::size_t at : {std::size_t{0}, folder.path().string().size() + 2}) {
+        std::string path = folder / "abc";
+        path[at] = '\0';
+        const auto refused = atomic_file::create(path);
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().code == pare::errc::invalid_argument);
+    }
+    CHECK(folder.n_files() == 0);
+}
+
 TEST_CASE("atomic_file that cannot be renamed leaves the target and nothing else") {
     const temporary_folder folder;
     std::filesystem::create_directories(folder / "a/full");

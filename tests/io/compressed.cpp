@@ -280,6 +280,13 @@ TEST_CASE("load reads the description with suspicion") {
     sound.expect_description(R"({"format":"n\u005fm"})", errc::malformed_file,
                              "a layer's description has escapes");
 
+    const char* const twice = "a layer's description has a member twice";
+    sound.expect_description(head + R"("rows":16,"cols":6,"rows":16})", errc::malformed_file,
+                             twice);
+    sound.expect_description(head + R"("rows":16,"cols":6,"format":"n_m"})", errc::malformed_file,
+                             twice);
+    sound.expect_description(R"({"n":1,"n":1})", errc::malformed_file, twice);
+
     forged more = sound;  // members that this version does not know are passed over
     more.description.back() = ',';
     more.description += R"("tool":"x","order":7})";

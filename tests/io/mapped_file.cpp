@@ -5,6 +5,9 @@
 #include "files.hpp"
 #include "support/catch.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <utility>
 
@@ -71,4 +74,15 @@ TEST_CASE("mapped_file says why it cannot open a file") {
         REQUIRE_FALSE(directory);
         CHECK(directory.error().code == pare::errc::io_failure);
     }
+}
+
+TEST_CASE("mapped_file opens no pipe, and does not wait for one") {
+    const temporary_folder folder;
+    REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+    ::alarm(10);  // ends the program
+    const auto pipe = mapped_file::open((folder / "pipe").c_str());
+    ::alarm(0);
+    REQUIRE_FALSE(pipe);
+    CHECK(pipe.error().code == pare::errc::io_failure);
+    CHECK(pipe.error().message == std::string_view("not a regular file"));
 }

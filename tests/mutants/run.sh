@@ -6,20 +6,23 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-cxx=(${CXX:-g++} -std=c++20 -DPARE_NO_XSIMD -O0 -pthread -I"$copy/include" -Itests)
+cxx=(${CXX:-g++} -std=c++20 -O0 -pthread -I"$copy/include" -Itests)
 
-# The files of an area whose tests cover its patches. Without xsimd a kernel is its scalar twin.
+# The files of an area whose tests cover its patches.
 sources() {
     case $1 in
     core) echo tests/core/dtype.cpp ;;
     kernel) echo tests/kernel/gemm.cpp tests/kernel/reference.cpp ;;
+    simd) echo tests/kernel/simd/*.cpp ;;
     *) echo tests/"$1"/*.cpp ;;
     esac
 }
+# Without xsimd a kernel is its scalar twin.
+flags() { [[ $1 == simd ]] && echo -march=native || echo -DPARE_NO_XSIMD; }
 # 0: the tests of an area pass, 1: one of them fails, 2: they do not compile.
 passes() {
     # shellcheck disable=SC2046
-    "${cxx[@]}" $(sources "$1") "$copy/main.o" -o "$copy/tests" 2>"$copy/log" || return 2
+    "${cxx[@]}" $(flags "$1") $(sources "$1") "$copy/main.o" -o "$copy/tests" 2>"$copy/log" || return 2
     "$copy/tests" >"$copy/log" 2>&1 || return 1
 }
 

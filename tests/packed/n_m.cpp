@@ -423,5 +423,7 @@ TEST_CASE("a layout is a view of itself") {
     const packed::n_m<2, 4, f16> layout{};
     CHECK(&layout.view() == &layout);
     STATIC_REQUIRE(packed::weights<packed::n_m<2, 4, f16>>);
+    STATIC_REQUIRE(packed::n_m_weights<packed::n_m<2, 4, f16>>);
+    STATIC_REQUIRE(packed::n_m_weights<packed::dense<float>>);
     STATIC_REQUIRE(std::is_trivially_copyable_v<packed::n_m<2, 4, f16>>);
 }

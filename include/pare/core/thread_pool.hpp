@@ -35,7 +35,7 @@ class thread_pool {
 
   private:
     using range_fn = void (*)(void* context, std::size_t begin, std::size_t end);
-    struct worker {
+    struct worker {  // a name of ours: std::unique_ptr<std::thread[]> is shared by all flags
         std::thread thread;
     };
     static constexpr std::uint32_t open = 1;    // gate_: the job may be entered

@@ -19,7 +19,8 @@ namespace pare::eigen::inline PARE_ARCH_NAMESPACE {
 /// (prune/observer.hpp makes it), of which the lower triangle is read; out (features). The damping
 /// relative to the mean diagonal, 0.01 in the paper, is that of Frantar and Alistarh, "SparseGPT",
 /// arXiv:2301.00774; it also covers features that never fire. Offline: allocates 8 bytes per
-/// element of G, and what Eigen's blocked products need on top.
+/// element of G, and what Eigen's blocked products need on top: when Eigen
+/// gets no memory for that the program ends, with and without exceptions.
 /// @return shape_mismatch, not_a_number, out_of_memory; invalid_argument for a damping that is
 /// negative or not finite, a G whose diagonal has no positive mean, or a sum that is not positive
 /// definite

@@ -22,7 +22,7 @@ namespace pare::io::inline PARE_ARCH_NAMESPACE {
 
 /// A file that appears under its name only when complete: written as `path.N.part` beside it
 /// (N = 00, 01, ...: the first free), flushed to the disk and renamed by commit(). The destructor
-/// removes what was not committed. Every failure is io_failure with errno.
+/// removes what was not committed. Every failure is io_failure with errno, but for create().
 /// Where rename() does not replace a file (Windows), an existing target is a failure.
 class atomic_file {
   public:
@@ -34,6 +34,8 @@ class atomic_file {
         std::remove(part_.data());
     }
 
+    /// @return io_failure with errno, out_of_memory, invalid_argument for a path that holds a NUL:
+    /// the system would cut it there.
     static result<atomic_file> create(std::string_view path) noexcept;
     status write(std::span<const std::byte> bytes) noexcept;
     /// To be called once.
@@ -50,6 +52,8 @@ class atomic_file {
 };
 
 inline result<atomic_file> atomic_file::create(std::string_view path) noexcept {
+    if (path.find('\0') != path.npos)
+        return error{errc::invalid_argument, "the name of a file holds a NUL"};
     constexpr std::string_view suffix = ".00.part";
     auto name = buffer<char>::make(path.size() + 1);
     auto part = buffer<char>::make(path.size() + suffix.size() + 1);

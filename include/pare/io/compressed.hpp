@@ -32,8 +32,9 @@ inline namespace PARE_ARCH_NAMESPACE {
 
 namespace detail {
 
-/// Of rows and of cols, so that no size arithmetic overflows.
-inline constexpr std::size_t max_extent = 0xffffffff;
+/// Of rows and of cols: rounded up to tiles, or counted in index bits, they still fit std::size_t,
+/// of 32 bits too. Their product fits because the tensors of that size lie in memory.
+inline constexpr std::size_t max_extent = sizeof(std::size_t) > 4 ? 0xffffffff : 0x03ffffff;
 
 inline json_text joined(std::string_view a, std::string_view b) noexcept {
     json_text text;
@@ -48,32 +49,6 @@ std::array<std::size_t, 3> values_shape(std::size_t rows, std::size_t cols) noex
 template <class Layout>
 std::array<std::size_t, 3> indices_shape(std::size_t rows, std::size_t cols) noexcept {
     return {Layout::tiles(rows), Layout::index_words(cols), packed::tile_rows};
-}
-
-template <int N, int M, class T>
-const status& add_packed(safetensors_writer& out, std::string_view name,
-                         const packed::n_m<N, M, T>& w) noexcept {
-    using layout = packed::n_m<N, M, T>;
-    if (w.rows == 0 || w.cols == 0)
-        return out.keep(error{errc::shape_mismatch, "a packed layer is empty"});
-    const json_text key = joined("pare.", name), values = joined(name, ".values"),
-                    indices = joined(name, ".indices");
-    json_text description;
-    description.raw("{\"format\":\"n_m\",\"version\":1,\"n\":").number(N).raw(",\"m\":").number(M);
-    description.raw(",\"dtype\":").string(dtype_name<T>()).raw(",\"rows\":").number(w.rows);
-    description.raw(",\"cols\":").number(w.cols).raw("}");
-    out.keep(key.outcome());
-    out.keep(values.outcome());
-    out.keep(indices.outcome());
-    if (!out.keep(description.outcome())) return out.outcome();
-
-    out.add_metadata(key.view(), description.view());
-    out.add(values.view(), dtype_of<T>(), values_shape<layout>(w.rows, w.cols),
-            std::as_bytes(std::span(w.values, layout::n_values(w.rows, w.cols))));
-    if constexpr (layout::index_bits > 0)
-        out.add(indices.view(), dtype::u32, indices_shape<layout>(w.rows, w.cols),
-                std::as_bytes(std::span(w.indices, layout::n_indices(w.rows, w.cols))));
-    return out.outcome();
 }
 
 /// A tensor of a layer in place. @return wrong_type, not_found, malformed_file for another shape.
@@ -132,16 +107,26 @@ inline result<layer_description> describe_layer(const safetensors_reader& file,
     if (!text) return error{errc::not_found, "no compressed layer of that name"};
 
     layer_description is;
+    struct {
+        std::string_view name;
+        std::string_view* text;
+        std::size_t* number;
+        bool seen = false;
+    } members[] = {{"format", &is.format, nullptr}, {"version", nullptr, &is.version},
+                   {"n", nullptr, &is.n},           {"m", nullptr, &is.m},
+                   {"dtype", &is.dtype, nullptr},   {"rows", nullptr, &is.rows},
+                   {"cols", nullptr, &is.cols}};
     json_scanner in(*text, 0);
     in.object([&](std::string_view field) {
-        if (field == "format") is.format = in.string();
-        else if (field == "version") is.version = in.unsigned_integer();
-        else if (field == "n") is.n = in.unsigned_integer();
-        else if (field == "m") is.m = in.unsigned_integer();
-        else if (field == "dtype") is.dtype = in.string();
-        else if (field == "rows") is.rows = in.unsigned_integer();
-        else if (field == "cols") is.cols = in.unsigned_integer();
-        else if (in.at_string()) in.string();
+        for (auto& member : members) {
+            if (member.name != field) continue;
+            if (std::exchange(member.seen, true))
+                return in.fail("a layer's description has a member twice");
+            if (member.text != nullptr) *member.text = in.string();
+            else *member.number = in.unsigned_integer();
+            return;
+        }
+        if (in.at_string()) in.string();
         else in.unsigned_integer();
     });
     in.finish("a layer's description goes on after its end");
@@ -156,18 +141,38 @@ inline result<layer_description> describe_layer(const safetensors_reader& file,
 /// is checked, so a kernel stays within its memory whatever the file holds.
 /// @return not_found; wrong_type for another format, N, M or dtype, or unaligned tensors;
 /// malformed_file when tensors and description disagree or an index is out of range.
-template <packed::weights Weights>
-auto load(const safetensors_reader& file, std::string_view name) noexcept
-    -> result<std::remove_cvref_t<decltype(std::declval<const Weights&>().view())>> {
-    using layout = std::remove_cvref_t<decltype(std::declval<const Weights&>().view())>;
+template <packed::n_m_weights Weights>
+result<packed::layout_of<Weights>> load(const safetensors_reader& file,
+                                        std::string_view name) noexcept {
     const auto description = describe_layer(file, name);
     if (!description) return description.error();
-    return detail::load_packed(std::type_identity<layout>{}, file, name, *description);
+    return detail::load_packed(std::type_identity<packed::layout_of<Weights>>{}, file, name,
+                               *description);
 }
 
-template <packed::weights Weights>
+template <packed::n_m_weights Weights>
 const status& safetensors_writer::add(std::string_view name, const Weights& weights) noexcept {
-    return detail::add_packed(*this, name, weights.view());
+    using layout = packed::layout_of<Weights>;
+    const layout& w = weights.view();
+    if (w.rows == 0 || w.cols == 0) return refuse(errc::shape_mismatch, "a packed layer is empty");
+    const json_text key = detail::joined("pare.", name), values = detail::joined(name, ".values"),
+                    indices = detail::joined(name, ".indices");
+    json_text description;
+    description.raw("{\"format\":\"n_m\",\"version\":1,\"n\":").number(layout::n);
+    description.raw(",\"m\":").number(layout::m);
+    description.raw(",\"dtype\":").string(dtype_name<typename layout::value_type>());
+    description.raw(",\"rows\":").number(w.rows).raw(",\"cols\":").number(w.cols).raw("}");
+    for (const json_text* made : {&key, &values, &indices, &std::as_const(description)})
+        if (!keep(made->outcome())) return outcome_;
+
+    add_metadata(key.view(), description.view());
+    add(values.view(), dtype_of<typename layout::value_type>(),
+        detail::values_shape<layout>(w.rows, w.cols),
+        std::as_bytes(std::span(w.values, layout::n_values(w.rows, w.cols))));
+    if constexpr (layout::index_bits > 0)
+        add(indices.view(), dtype::u32, detail::indices_shape<layout>(w.rows, w.cols),
+            std::as_bytes(std::span(w.indices, layout::n_indices(w.rows, w.cols))));
+    return outcome_;
 }
 
 }  // namespace PARE_ARCH_NAMESPACE

@@ -35,7 +35,8 @@ class mapped_file {
     }
     ~mapped_file();
 
-    /// Maps the file where the system can (POSIX), else reads it. @return io_failure with errno.
+    /// Maps the file where the system can (POSIX), else reads it. @return io_failure with errno, or
+    /// with 0 for what is no regular file; a pipe is not waited for.
     static result<mapped_file> open(const char* path) noexcept;
 
     /// Reads the whole file into memory. @return io_failure with errno, out_of_memory.
@@ -74,12 +75,14 @@ inline mapped_file::~mapped_file() {
 }
 
 inline result<mapped_file> mapped_file::open(const char* path) noexcept {
-    const int file = ::open(path, O_RDONLY | O_CLOEXEC);
+    const int file = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0) return system_failure("the file cannot be opened");
     mapped_file made;
     status outcome;
     struct ::stat about {};
-    if (::fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) {
+    if (::fstat(file, &about) != 0) {
+        outcome = system_failure("the file cannot be examined");
+    } else if (!S_ISREG(about.st_mode)) {
         outcome = error{errc::io_failure, "not a regular file"};
     } else if (about.st_size > 0) {
         const auto size = static_cast<std::size_t>(about.st_size);

@@ -36,22 +36,16 @@ class safetensors_writer {
 
     /// Packed weights: the tensors `name.values` and `name.indices`, and their description in the
     /// metadata. load() gives them back. Defined in compressed.hpp.
-    template <packed::weights Weights>
+    template <packed::n_m_weights Weights>
     const status& add(std::string_view name, const Weights& weights) noexcept;
 
     /// Refused at compile time: the memory of a temporary is gone by commit().
-    template <packed::weights Weights>
+    template <packed::n_m_weights Weights>
     const status& add(std::string_view name, const Weights&& weights) = delete;
 
     /// A pair of the header's `__metadata__`. @return invalid_argument for a key that is taken or
     /// text that is not UTF-8, out_of_memory.
     const status& add_metadata(std::string_view key, std::string_view value) noexcept;
-
-    /// Keeps a failure met while preparing an add, as if that add had failed.
-    const status& keep(const status& outcome) noexcept {
-        if (outcome_ && !outcome) outcome_ = outcome;
-        return outcome_;
-    }
 
     const status& outcome() const noexcept { return outcome_; }
 
@@ -74,6 +68,10 @@ class safetensors_writer {
         std::span<const std::byte> bytes;
     };
 
+    const status& keep(const status& outcome) noexcept {
+        if (outcome_ && !outcome) outcome_ = outcome;
+        return outcome_;
+    }
     std::string_view view(text t) const noexcept { return {texts_.span().data() + t.at, t.size}; }
     text store(std::string_view s) noexcept {
         const text stored{texts_.size(), s.size()};

@@ -11,7 +11,8 @@ namespace pare::kernel {
 
 /// What a matrix product does to its result before storing it.
 struct epilogue {
-    std::span<const float> bias{};  ///< (out_features), added once; none when empty
+    std::span<const float> bias{};  ///< (out_features), added once; none when empty.
+                                    ///< Undefined where it overlaps the result
 };
 
 }  // namespace pare::kernel

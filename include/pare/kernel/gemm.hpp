@@ -160,10 +160,11 @@ void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float>
 
 /// y = x W^T + bias for packed weights W (out_features, in_features), x (tokens, in_features) and
 /// y (tokens, out_features), each token-major (columns consecutive) or feature-major (rows
-/// consecutive: pass `view.transposed()`), independently. y must not overlap x. Allocates nothing;
-/// uses about 180 KiB of stack. The same bits for every executor and thread count.
+/// consecutive: pass `view.transposed()`), independently. y must overlap neither x nor the bias:
+/// what it then holds is undefined. Allocates nothing; uses about 180 KiB of stack. The same bits
+/// for every executor and thread count.
 /// @return shape_mismatch, or not_contiguous for a view with neither stride 1; y is then untouched.
-template <packed::weights Weights, executor Executor = serial>
+template <packed::n_m_weights Weights, executor Executor = serial>
 status gemm(const Weights& weights, matrix_view<const float> x, matrix_view<float> y,
             Executor&& run = {}, const epilogue& after = {}) noexcept {
     const auto& w = weights.view();
@@ -187,7 +188,7 @@ status gemm(const Weights& weights, matrix_view<const float> x, matrix_view<floa
 }
 
 /// y = W x + bias for one token, x (in_features), y (out_features).
-template <packed::weights Weights, executor Executor = serial>
+template <packed::n_m_weights Weights, executor Executor = serial>
 status gemv(const Weights& weights, std::span<const float> x, std::span<float> y,
             Executor&& run = {}, const epilogue& after = {}) noexcept {
     return gemm(weights, matrix_view<const float>(x.data(), 1, x.size()),

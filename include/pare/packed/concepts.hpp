@@ -3,12 +3,13 @@
 #ifndef PARE_PACKED_CONCEPTS_HPP
 #define PARE_PACKED_CONCEPTS_HPP
 
-#include "../core/config.hpp"
+#include "../core/dtype.hpp"
 
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 namespace pare::packed {
 
@@ -35,6 +36,28 @@ concept layout = std::is_trivially_copyable_v<L> && requires(const L& l, std::si
 template <class W>
 concept weights = requires(const W& w) {
     requires layout<std::remove_cvref_t<decltype(w.view())>>;
+};
+
+/// The layout of `weights`.
+template <weights W>
+using layout_of = std::remove_cvref_t<decltype(std::declval<const W&>().view())>;
+
+template <int N, int M, float_storage T>
+struct n_m;
+
+inline namespace PARE_ARCH_NAMESPACE {
+namespace detail {
+
+template <int N, int M, float_storage T>
+void stored_as(const n_m<N, M, T>&);  // never defined
+
+}  // namespace detail
+}  // namespace PARE_ARCH_NAMESPACE
+
+/// Weights stored as n_m, dense ones included: what the kernels and the files take.
+template <class W>
+concept n_m_weights = weights<W> && requires(const W& w) {
+    detail::stored_as(w.view());
 };
 
 }  // namespace pare::packed

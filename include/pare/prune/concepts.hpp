@@ -55,6 +55,14 @@ concept pattern = std::copyable<P> &&
 
 // clang-format on
 
+/// A pattern that keeps at most n of every m consecutive columns says so by `static constexpr int`
+/// n and m, 1 <= n <= m <= 32; its weights are then stored N:M, others dense.
+template <class P>
+concept n_of_m_pattern = pattern<P> && requires {
+    { &P::n } -> std::same_as<const int*>;
+    { &P::m } -> std::same_as<const int*>;
+};
+
 }  // namespace pare::prune
 
 #endif  // PARE_PRUNE_CONCEPTS_HPP

@@ -43,7 +43,7 @@ struct n_m {
     }
 };
 
-static_assert(pattern<n_m<2, 4>>);
+static_assert(n_of_m_pattern<n_m<2, 4>>);
 
 }  // namespace pare::prune::inline PARE_ARCH_NAMESPACE
 

@@ -1,0 +1,25 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+// expect: (no matching function|constraints not satisfied)
+#include <pare/kernel/gemm.hpp>
+
+// One weight, the identity: a layout, but none that a kernel reads.
+struct identity {
+    using value_type = float;
+    std::size_t rows = 1, cols = 1;
+    static std::size_t steps(std::size_t cols) { return cols; }
+    static std::size_t required_bytes(std::size_t, std::size_t) { return 0; }
+    float value(std::size_t, std::size_t) const { return 1.0f; }
+    std::size_t column(std::size_t, std::size_t) const { return 0; }
+    const identity& view() const { return *this; }
+};
+static_assert(pare::packed::layout<identity> && !pare::packed::n_m_weights<identity>);
+
+bool forward(pare::matrix_view<const float> x, pare::matrix_view<float> y) {
+#ifdef CORRECTED
+    pare::kernel::gemm_ref(identity{}, x, y);
+    return true;
+#else
+    return pare::gemm(identity{}, x, y).has_value();
+#endif
+}
