@@ -155,6 +155,7 @@ void add_benchmark(const std::string& name, int threads, Run run) {
 void register_products();
 void register_ceilings();
 void register_conversions();
+void register_attention();
 
 /// Shared memory of at least 1 GB, larger than any cache.
 std::span<std::byte> arena();

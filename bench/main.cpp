@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
     bench::register_ceilings();
     bench::register_conversions();
     bench::register_products();
+    bench::register_attention();
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
 }

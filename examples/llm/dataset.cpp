@@ -119,6 +119,35 @@ windows read_ids(const fs::path& file, std::size_t vocab_size, std::size_t conte
                         file);
 }
 
+std::optional<questions> read_questions(const fs::path& file, std::size_t vocab_size) {
+    const auto reader =
+        tools::value_of(pare::io::safetensors_reader::open(file.c_str()), file.string());
+    const auto ids = reader.find("recall_ids"), answers = reader.find("recall_answers");
+    if (!ids || !answers) return std::nullopt;
+    if (ids->rank != 2 || answers->rank != 3 || answers->extents[0] != ids->extents[0] ||
+        answers->extents[2] != 2)
+        throw failure(file.string() +
+                      ": 'recall_ids' is (documents, tokens), 'recall_answers' "
+                      "(documents, questions, 2)");
+    const std::size_t length = ids->extents[1], n_asked = answers->extents[1];
+    const auto tokens = checked(integers(*ids, file.string()), vocab_size, file.string());
+    const auto ends = integers(*answers, file.string());
+    questions asked;
+    for (std::size_t d = 0; d < ids->extents[0]; ++d) {
+        const auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(d * length);
+        asked.documents.emplace_back(begin, begin + static_cast<std::ptrdiff_t>(length));
+        asked.answers.emplace_back();
+        for (std::size_t q = 0; q < n_asked; ++q) {
+            const std::int64_t* const at = &ends[(d * n_asked + q) * 2];
+            if (at[0] < 0) continue;
+            if (at[0] == 0 || at[1] <= at[0] || static_cast<std::uint64_t>(at[1]) > length)
+                throw failure(file.string() + ": an answer lies outside its document");
+            asked.answers.back().emplace_back(at[0], at[1]);
+        }
+    }
+    return asked;
+}
+
 windows read_text(const fs::path& file, const tokenizer& words, std::size_t context) {
     return require_some(cut_stream(words.encode(contents(file)), context), file);
 }

@@ -7,6 +7,8 @@
 #include "tokenizer.hpp"
 
 #include <filesystem>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace llm {
@@ -19,6 +21,17 @@ using windows = std::vector<std::vector<token>>;
 /// tokens. A text file holds numbers between blanks, one stream.
 /// @throws tools::failure
 windows read_ids(const std::filesystem::path& file, std::size_t vocab_size, std::size_t context);
+
+/// Documents that ask for what they have said before.
+struct questions {
+    windows documents;
+    /// Per document, where answers lie in it: [first, end).
+    std::vector<std::vector<std::pair<std::size_t, std::size_t>>> answers;
+};
+
+/// Reads `recall_ids` (documents, tokens) and `recall_answers` (documents, questions, 2; negative
+/// where there are fewer) of a safetensors file; nothing where it has none. @throws tools::failure
+std::optional<questions> read_questions(const std::filesystem::path& file, std::size_t vocab_size);
 
 /// A text as one stream. @throws tools::failure
 windows read_text(const std::filesystem::path& file, const tokenizer& words, std::size_t context);

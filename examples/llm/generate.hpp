@@ -25,7 +25,8 @@ struct sampler {
 /// Continues a prompt by up to n tokens, calling told(id) for each; stops where told() returns
 /// false or the context ends. @pre the prompt is not empty
 std::vector<token> generate(const model& m, std::span<const token> prompt, std::size_t n,
-                            sampler choose, const std::function<bool(token)>& told);
+                            sampler choose, const std::function<bool(token)>& told,
+                            const cache_options& o = {});
 
 /// Text that the model writes itself from token `first` on, n_windows of `length` tokens each. With
 /// it a model can be calibrated and compared without any data. Williams et al., "Self-calibration

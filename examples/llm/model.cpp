@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace llm {
 
@@ -38,8 +39,12 @@ std::unique_ptr<linear> load_linear(const pare::io::tensor_info& tensor,
 
 }  // namespace
 
-session::session(const model& m, std::size_t capacity)
-    : cache_(m.shape(), capacity), chunk_(std::min(capacity, model::max_chunk)) {
+session::session(const model& m, std::size_t capacity, const cache_options& o, std::size_t chunk)
+    : session(m, make_cache(m.shape(), o, capacity, std::min(capacity, chunk)), capacity, chunk) {}
+
+session::session(const model& m, std::unique_ptr<cache> kept, std::size_t capacity,
+                 std::size_t chunk)
+    : capacity_(capacity), chunk_(std::min(capacity, chunk)), cache_(std::move(kept)) {
     const config& c = m.shape();
     const auto make = [&](std::size_t cols) {
         return tools::value_of(pare::buffer<float>::make(chunk_ * cols), "activations");
@@ -52,6 +57,21 @@ session::session(const model& m, std::size_t capacity)
     attended_ = make(c.n_heads * c.head_dim);
     gate_ = make(c.hidden_dim);
     up_ = make(c.hidden_dim);
+}
+
+void session::clear() {
+    cache_->clear();
+    length_ = 0;
+}
+
+void session::mark() {
+    cache_->mark();
+    marked_length_ = length_;
+}
+
+void session::rewind() {
+    cache_->rewind();
+    length_ = marked_length_;
 }
 
 matrix_view<float> session::scratch(pare::buffer<float>& memory, std::size_t rows) const {
@@ -83,7 +103,7 @@ model::model(const checkpoint& source, const tools::recipe& recipe,
 }
 
 void model::forward(std::span<const token> ids, session& s, matrix_view<float> logits) const {
-    if (s.length + ids.size() > std::min(s.cache_.capacity(), shape().context))
+    if (s.length_ + ids.size() > std::min(s.capacity_, shape().context))
         throw tools::failure("the text is longer than the model's context of " +
                              std::to_string(shape().context) + " tokens");
     const std::size_t n_silent = ids.size() - logits.rows();  // tokens whose logits nobody wants
@@ -92,7 +112,7 @@ void model::forward(std::span<const token> ids, session& s, matrix_view<float> l
         const matrix_view<float> x = s.scratch(s.x_, n);
         embed(ids.subspan(begin, n), x);
         for (std::size_t l = 0; l < blocks_.size(); ++l) run_block(l, x, s, {});
-        s.length += n;
+        s.length_ += n;
         if (begin + n > n_silent) {
             const std::size_t skip = n_silent > begin ? n_silent - begin : 0;
             write_logits(x.block(skip, 0, n - skip, x.cols()), s,
@@ -134,10 +154,10 @@ void model::run_block(std::size_t layer, matrix_view<float> x, session& s,
     apply(b, slot::q, normed, q);
     apply(b, slot::k, normed, k);
     apply(b, slot::v, normed, v);
-    rotary_->apply(q, s.length);
-    rotary_->apply(k, s.length);
-    s.cache_.store(layer, s.length, k, v);
-    s.cache_.attend(layer, s.length, q, attended, *run_);
+    rotary_->apply(q, s.length_);
+    rotary_->apply(k, s.length_);
+    s.cache_->append(layer, k, v);
+    s.cache_->attend(layer, q, attended, *run_);
     see(input::output, attended);
     apply(b, slot::o, attended, normed);
     add_to_x(normed);

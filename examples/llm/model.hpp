@@ -3,9 +3,10 @@
 #ifndef PARE_EXAMPLES_LLM_MODEL_HPP
 #define PARE_EXAMPLES_LLM_MODEL_HPP
 
-#include "attention.hpp"
+#include "cache.hpp"
 #include "checkpoint.hpp"
 #include "linear.hpp"
+#include "rotary.hpp"
 
 #include <array>
 #include <functional>
@@ -39,16 +40,29 @@ class model;
 /// The state of one sequence: its cache, its length and the activations of one chunk of tokens.
 class session {
   public:
-    session(const model& m, std::size_t capacity);
-    /// Tokens that the cache holds. May be set back to go on from an earlier token.
-    std::size_t length = 0;
+    static constexpr std::size_t max_chunk = 256;
+
+    /// @param capacity  tokens of the sequence at most
+    /// @param chunk     tokens that run together at most
+    session(const model& m, std::size_t capacity, const cache_options& o = {},
+            std::size_t chunk = max_chunk);
+    /// The same over a cache of the caller's, made for that capacity and chunk.
+    session(const model& m, std::unique_ptr<cache> kept, std::size_t capacity, std::size_t chunk);
+
+    /// Tokens that it has seen.
+    std::size_t length() const { return length_; }
+    void clear();
+    /// Remembers the present state; rewind() goes back to it.
+    void mark();
+    void rewind();
+    std::size_t peak_cache_bytes() const { return cache_->peak_bytes(); }
 
   private:
     friend class model;
     pare::matrix_view<float> scratch(pare::buffer<float>& memory, std::size_t rows) const;
 
-    kv_cache cache_;
-    std::size_t chunk_;
+    std::size_t capacity_, chunk_, length_ = 0, marked_length_ = 0;
+    std::unique_ptr<cache> cache_;
     pare::buffer<float> x_, normed_, q_, k_, v_, attended_, gate_, up_;  // (chunk, ...)
 };
 
@@ -75,8 +89,8 @@ class model {
     /// @throws tools::failure when the session is too short
     void forward(std::span<const token> ids, session& s, pare::matrix_view<float> logits) const;
 
-    /// The pieces of forward(), for calibration. x: (tokens, dim), at most max_chunk of them.
-    static constexpr std::size_t max_chunk = 256;
+    /// The pieces of forward(), for calibration. x: (tokens, dim), at most a session's chunk of
+    /// them.
     void embed(std::span<const token> ids, pare::matrix_view<float> x) const;
     void run_block(std::size_t layer, pare::matrix_view<float> x, session& s,
                    const observer& seen) const;

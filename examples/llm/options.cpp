@@ -30,7 +30,11 @@ constexpr const char* notes =
     "KL(dense || recipe), top-1 the agreement with the dense model's likeliest token.\n"
     "Without --ids and --text: MODEL_eval.safetensors beside the model, else text that the dense\n"
     "model writes itself. Speeds are medians of the model alone, no sampling.\n"
+    "Every recipe runs with every --kv and every budget; recall is the share of the questions of\n"
+    "MODEL_eval.safetensors that are answered exactly.\n"
     "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
+
+}  // namespace
 
 std::string shipped_model() {
     namespace fs = std::filesystem;
@@ -43,21 +47,32 @@ std::string shipped_model() {
                              beside.string() + "; name a model with --model");
 }
 
-}  // namespace
-
 std::optional<options> parse_options(int argc, char** argv) {
     options o;
-    std::vector<std::string> recipes;
+    std::vector<std::string> recipes, caches;
     o.threads = std::max(1u, std::thread::hardware_concurrency());
-    bool list_recipes = false;
+    bool list_recipes = false, list_kv = false;
 
     CLI::App app(about, "pare_llm");
     app.footer(notes);
+    const auto repeatable = [&](const char* name, auto& values, const char* what) {
+        return app.add_option(name, values, what)
+            ->expected(1)
+            ->allow_extra_args(false)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    };
     app.add_option("--model", o.model, "A .safetensors file, its .index.json, or their folder");
-    app.add_option("--recipe", recipes, "What to do to the weights; repeatable (--list-recipes)")
-        ->expected(1)
-        ->allow_extra_args(false)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    repeatable("--recipe", recipes, "What to do to the weights; repeatable (--list-recipes)");
+    repeatable("--kv", caches, "What keeps keys and values; repeatable (--list-kv)");
+    repeatable("--budget", o.budgets, "Tokens that each KV head may keep; repeatable")
+        ->check(CLI::PositiveNumber);
+    repeatable("--budget-mib", o.budgets_mib, "The same in MiB of a sequence's cache; repeatable")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--kv-chunk", o.kv_chunk,
+                   "Tokens of a prompt that attend before the cache is cut to its budget; 1 treats "
+                   "every token as decoding does")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 256));
     app.add_option("--prompt", o.prompt, "Continue this text with each recipe; alone: no table");
     app.add_option("--tokens", o.n_tokens, "Tokens to generate")->capture_default_str();
     app.add_option("--temperature", o.temperature, "0 takes the likeliest token")
@@ -76,6 +91,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         ->check(CLI::Range(1, 1024));
     app.add_option("--json", o.json, "Write the table to this file as JSON");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
+    app.add_flag("--list-kv", list_kv, "Print what a cache can be made of");
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
@@ -88,11 +104,25 @@ std::optional<options> parse_options(int argc, char** argv) {
         std::puts(tools::list_recipe_parts().c_str());
         return std::nullopt;
     }
+    if (list_kv) {
+        std::puts(tools::list_kv_parts().c_str());
+        return std::nullopt;
+    }
     const std::filesystem::path folder = std::filesystem::path(o.json).parent_path();
     if (!folder.empty() && !std::filesystem::is_directory(folder))
         throw tools::usage_error("--json: there is no folder " + folder.string());
     o.measure = !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty();
-    if (recipes.empty() && !o.measure) recipes = {"dense"};
+    if (caches.empty() && (!o.budgets.empty() || !o.budgets_mib.empty()))
+        throw tools::usage_error("--budget needs a --kv policy");
+    if (caches.empty()) caches = {"full"};
+    for (const std::string& text : caches) {
+        o.caches.push_back(tools::parse_kv_recipe(text));
+        if (o.caches.back().scorer != tools::kv_scorer::full && o.budgets.empty() &&
+            o.budgets_mib.empty())
+            throw tools::usage_error("--kv " + text + " needs a --budget or --budget-mib");
+    }
+    if (recipes.empty() && (!o.measure || caches.size() > 1 || caches[0] != "full"))
+        recipes = {"dense"};
     if (recipes.empty())
         recipes = {"dense",  "nm:8:16+wanda", "nm:2:4+wanda",
                    "nm:2:4", "nm:1:4+wanda",  "unstructured:0.5+wanda"};

@@ -3,6 +3,7 @@
 #ifndef PARE_EXAMPLES_LLM_OPTIONS_HPP
 #define PARE_EXAMPLES_LLM_OPTIONS_HPP
 
+#include "common/kv_recipe.hpp"
 #include "common/recipe.hpp"
 
 #include <cstddef>
@@ -13,10 +14,18 @@
 
 namespace llm {
 
+/// The file of the model that ships with the project, beside the program or its source.
+/// @throws tools::usage_error when it is at neither place
+std::string shipped_model();
+
 /// The command line of pare_llm.
 struct options {
     std::string model;  ///< a file or folder; the shipped model unless given
     std::vector<tools::recipe> recipes;
+    std::vector<tools::kv_recipe> caches;  ///< `full` unless given
+    std::vector<std::size_t> budgets;      ///< tokens per head, of each cache but `full`
+    std::vector<double> budgets_mib;       ///< the same in MiB of one sequence's cache
+    std::size_t kv_chunk = 1;              ///< tokens that are seen before an eviction
     std::optional<std::string> prompt;
     std::size_t n_generating = 0;  ///< recipes, from the first, that continue the prompt
     std::string ids, text, calibration, tokenizer, json;

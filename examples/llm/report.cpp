@@ -16,17 +16,35 @@ namespace llm {
 using tools::fixed;
 
 std::string table(std::span<const row> rows) {
-    std::vector<std::vector<std::string>> cells{{"recipe", "bits/w", "weight bytes", "sparsity",
-                                                 "saliency", "nll", "ppl", "KL", "top-1",
-                                                 "decode tok/s", "prefill tok/s"}};
-    for (const row& r : rows)
-        cells.push_back({r.recipe, fixed(r.layers.bits_per_weight, 2),
-                         std::to_string(r.layers.bytes), fixed(100 * r.layers.sparsity, 1) + " %",
-                         fixed(100 * r.layers.retained, 1) + " %", fixed(r.quality.nll, 4),
-                         fixed(std::exp(r.quality.nll), 3), fixed(r.quality.kl, 4),
-                         fixed(100 * r.quality.agreement, 1) + " %", fixed(r.speed.decode, 0),
-                         fixed(r.speed.prefill, 0)});
-    return tools::format_table(cells);
+    std::vector<std::vector<std::string>> weights{{"recipe", "bits/w", "weight bytes", "sparsity",
+                                                   "saliency", "nll", "ppl", "KL", "top-1",
+                                                   "decode tok/s", "prefill tok/s"}};
+    std::vector<std::vector<std::string>> caches{{"recipe", "cache", "budget", "peak bytes",
+                                                  "of full", "nll", "KL", "top-1", "recall",
+                                                  "decode tok/s", "prefill tok/s"}};
+    bool any_cut = false;
+    for (const row& r : rows) {
+        const std::string nll = fixed(r.quality.nll, 4), kl = fixed(r.quality.kl, 4),
+                          same = fixed(100 * r.quality.agreement, 1) + " %",
+                          decode = fixed(r.speed.decode, 0), prefill = fixed(r.speed.prefill, 0);
+        any_cut = any_cut || r.kv != "full";
+        if (r.kv == "full")
+            weights.push_back(
+                {r.recipe, fixed(r.layers.bits_per_weight, 2), std::to_string(r.layers.bytes),
+                 fixed(100 * r.layers.sparsity, 1) + " %", fixed(100 * r.layers.retained, 1) + " %",
+                 nll, fixed(std::exp(r.quality.nll), 3), kl, same, decode, prefill});
+        const double share =
+            static_cast<double>(r.quality.peak_cache_bytes) / static_cast<double>(r.kv_bytes_full);
+        caches.push_back({r.recipe, r.kv, r.kv_budget == 0 ? "all" : std::to_string(r.kv_budget),
+                          std::to_string(r.quality.peak_cache_bytes), fixed(100 * share, 1) + " %",
+                          nll, kl, same, r.recall ? fixed(100 * *r.recall, 1) + " %" : "-", decode,
+                          prefill});
+    }
+    std::string text;
+    if (weights.size() > 1) text = tools::format_table(weights);
+    if (any_cut && !text.empty()) text.append("\n");
+    if (any_cut) text.append(tools::format_table(caches));
+    return text;
 }
 
 std::string verdict(const row& dense, std::span<const row> rows) {
@@ -38,7 +56,7 @@ std::string verdict(const row& dense, std::span<const row> rows) {
     };
     std::string text;
     for (const row& r : rows) {
-        if (r.recipe == dense.recipe) continue;
+        if (r.recipe == dense.recipe || r.kv != dense.kv) continue;
         const double decode = r.speed.decode / r.dense_speed.decode;
         const double prefill = r.speed.prefill / r.dense_speed.prefill;
         const double bytes =
@@ -57,7 +75,8 @@ std::string verdict(const row& dense, std::span<const row> rows) {
 }
 
 void write_json(std::span<const row> rows, const std::string& file) {
-    nlohmann::ordered_json array = nlohmann::ordered_json::array();
+    using nlohmann::ordered_json;
+    ordered_json array = ordered_json::array();
     for (const row& r : rows)
         array.push_back({{"model", r.model},
                          {"recipe", r.recipe},
@@ -73,8 +92,12 @@ void write_json(std::span<const row> rows, const std::string& file) {
                          {"agreement", r.quality.agreement},
                          {"predictions", r.n_predictions},
                          {"decode_tok_s", r.speed.decode},
-                         {"prefill_tok_s", r.speed.prefill}});
-    using nlohmann::ordered_json;
+                         {"prefill_tok_s", r.speed.prefill},
+                         {"kv", r.kv},
+                         {"kv_budget", r.kv_budget},
+                         {"kv_bytes_peak", r.quality.peak_cache_bytes},
+                         {"kv_bytes_full", r.kv_bytes_full},
+                         {"recall", r.recall ? ordered_json(*r.recall) : ordered_json(nullptr)}});
     const std::string text =
         array.dump(1, ' ', true, ordered_json::error_handler_t::replace) + "\n";
     auto out = tools::value_of(pare::io::atomic_file::create(file), file);

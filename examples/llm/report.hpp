@@ -8,6 +8,7 @@
 #include <pare/compress.hpp>
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -15,16 +16,20 @@ namespace llm {
 
 /// What was measured of one recipe.
 struct row {
-    std::string model, recipe;
+    std::string model, recipe, kv = "full";
     std::size_t threads = 0;
     pare::layer_report layers;    ///< of the compressed linear layers
     std::size_t model_bytes = 0;  ///< those, embedding, head, norms and biases
     llm::quality quality;
     std::size_t n_predictions = 0;  ///< that quality is a mean of
     llm::speed speed;
-    llm::speed dense_speed;  ///< of the dense model, measured by turns with `speed`
+    llm::speed dense_speed;         ///< of the dense model with a full cache, by turns with `speed`
+    std::size_t kv_budget = 0;      ///< tokens per head; 0: all
+    std::size_t kv_bytes_full = 0;  ///< what the longest text takes with the same types, no budget
+    std::optional<double> recall;   ///< fraction of the questions answered; none: there are none
 };
 
+/// Of recipes with a full cache, then, if there are others, of caches.
 std::string table(std::span<const row> rows);
 /// One sentence per recipe in plain words: whether it pays against the dense model.
 std::string verdict(const row& dense, std::span<const row> rows);

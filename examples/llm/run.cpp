@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 namespace llm {
@@ -33,8 +34,11 @@ class workbench {
     /// The model that went through a recipe; the dense one is always there.
     std::unique_ptr<model> compress(const tools::recipe& recipe);
     const model& dense() const { return *dense_; }
-    void continue_prompt(const model& m, const tools::recipe& recipe) const;
-    row measure(const model& m, const tools::recipe& recipe);
+    void continue_prompt(const model& m, const tools::recipe& recipe,
+                         const cache_options& cache) const;
+    row measure(const model& m, const tools::recipe& recipe, const cache_options& cache);
+    /// Every cache with every budget.
+    std::vector<cache_options> caches() const;
 
   private:
     std::unique_ptr<model> build(const tools::recipe& recipe,
@@ -51,6 +55,7 @@ class workbench {
     std::size_t window_;                                        // tokens of a sequence
     std::map<bool, std::vector<block_statistics>> statistics_;  // by whether with inverse Hessian
     windows text_;                                              // to measure on
+    std::optional<questions> questions_;
     reference_logits reference_;
 };
 
@@ -110,6 +115,7 @@ windows workbench::evaluation_text() {
     windows text;
     const fs::path shipped =
         source_.path().parent_path() / (source_.path().stem().string() + "_eval.safetensors");
+    if (fs::exists(shipped)) questions_ = read_questions(shipped, source_.shape().vocab_size);
     std::string from = !o_.ids.empty() ? o_.ids : o_.text;
     if (!from.empty()) {
         text = read(from, !o_.ids.empty());
@@ -140,22 +146,42 @@ void print_text(std::string_view text) {
     std::fflush(stdout);
 }
 
-void workbench::continue_prompt(const model& m, const tools::recipe& recipe) const {
+void workbench::continue_prompt(const model& m, const tools::recipe& recipe,
+                                const cache_options& cache) const {
     const tokenizer words = tokenizer::for_model(source_, o_.tokenizer);
     const std::vector<token> prompt = words.encode(*o_.prompt);
     if (prompt.empty()) throw tools::usage_error("--prompt is empty");
-    std::printf("[%s] %s", recipe.text.c_str(), o_.prompt->c_str());
+    std::string label = recipe.text;
+    if (cache.tokens != 0) label += ", " + cache.recipe.text + " " + std::to_string(cache.tokens);
+    std::printf("[%s] %s", label.c_str(), o_.prompt->c_str());
     token previous = prompt.back();
-    generate(m, prompt, o_.n_tokens, {o_.temperature, pare::random(o_.seed)}, [&](token id) {
+    const auto print = [&](token id) {
         const bool ended = words.has_markers() && (id == begin_of_text || id == end_of_text);
         if (!ended) print_text(words.decode(previous, id));
         previous = id;
         return !ended;
-    });
+    };
+    generate(m, prompt, o_.n_tokens, {o_.temperature, pare::random(o_.seed)}, print, cache);
     std::printf("\n\n");
 }
 
-row workbench::measure(const model& m, const tools::recipe& recipe) {
+std::vector<cache_options> workbench::caches() const {
+    std::vector<cache_options> all;
+    for (const tools::kv_recipe& recipe : o_.caches) {
+        if (recipe.scorer == tools::kv_scorer::full) {
+            all.push_back({recipe, 0});
+            continue;
+        }
+        for (const std::size_t tokens : o_.budgets) all.push_back({recipe, tokens});
+        for (const double mib : o_.budgets_mib)
+            all.push_back(
+                {recipe, tokens_within(source_.shape(), recipe,
+                                       static_cast<std::size_t>(mib * 0x1p20), o_.kv_chunk)});
+    }
+    return all;
+}
+
+row workbench::measure(const model& m, const tools::recipe& recipe, const cache_options& cache) {
     if (text_.empty()) text_ = evaluation_text();
     row r;
     r.model = source_.name();
@@ -164,11 +190,19 @@ row workbench::measure(const model& m, const tools::recipe& recipe) {
     r.layers = m.report();
     r.model_bytes = r.layers.bytes + source_.other_bytes();
     r.n_predictions = n_predictions(text_);
+    r.kv = cache.recipe.text;
+    r.kv_budget = cache.tokens;
+    std::size_t longest = 0;
+    for (const auto& ids : text_) longest = std::max(longest, ids.size() - 1);
+    r.kv_bytes_full = full_bytes(source_.shape(), cache.recipe, longest);
+    const std::size_t chunk = cache.tokens == 0 ? session::max_chunk : o_.kv_chunk;
     {
-        tools::progress bar("measuring " + recipe.text, r.n_predictions);
-        r.quality = evaluate(m, text_, reference_, [&](std::size_t n) { bar.advance(n); });
+        tools::progress bar("measuring " + recipe.text + " " + cache.recipe.text, r.n_predictions);
+        r.quality = evaluate(
+            m, text_, reference_, [&](std::size_t n) { bar.advance(n); }, cache, chunk);
+        if (questions_) r.recall = recall(m, *questions_, cache, chunk);
     }
-    const model* const both[] = {dense_.get(), &m};
+    const contender both[] = {{dense_.get(), {}}, {&m, cache}};
     const std::vector<speed> speeds = measure_speeds(both, text_.front());
     r.dense_speed = speeds[0];
     r.speed = speeds[1];
@@ -185,15 +219,20 @@ bool is_dense_as_stored(const tools::recipe& recipe) {
 void run(const options& o) {
     workbench bench(o);
     bench.introduce();
+    const std::vector<cache_options> caches = bench.caches();
     std::vector<row> rows;
     std::optional<row> dense;
-    if (o.measure) dense = bench.measure(bench.dense(), {});
+    if (o.measure) dense = bench.measure(bench.dense(), {}, {});
     for (std::size_t i = 0; i < o.recipes.size(); ++i) {
         const tools::recipe& recipe = o.recipes[i];
         const auto own = is_dense_as_stored(recipe) ? nullptr : bench.compress(recipe);
         const model& m = own ? *own : bench.dense();
-        if (i < o.n_generating) bench.continue_prompt(m, recipe);
-        if (o.measure) rows.push_back(own ? bench.measure(m, recipe) : *dense);
+        for (const cache_options& cache : caches) {
+            if (i < o.n_generating) bench.continue_prompt(m, recipe, cache);
+            if (!o.measure) continue;
+            const bool same = !own && cache.recipe.text == "full";
+            rows.push_back(same ? *dense : bench.measure(m, recipe, cache));
+        }
     }
     if (!o.measure) return;
     std::printf("%s\n%s", table(rows).c_str(), verdict(*dense, rows).c_str());

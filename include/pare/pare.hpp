@@ -6,11 +6,21 @@
 // The front door: the whole library except eigen/ and io/, which are doors of their own. Nothing
 // inside the library includes this file.
 
+#include "cache.hpp"
 #include "compress.hpp"
 #include "core/random.hpp"
 #include "core/thread_pool.hpp"
 #include "kernel/convert.hpp"
 #include "kernel/gemm.hpp"
+#include "kv/a2sf.hpp"
+#include "kv/ada.hpp"
+#include "kv/h2o.hpp"
+#include "kv/key_norm.hpp"
+#include "kv/pyramid.hpp"
+#include "kv/random_tokens.hpp"
+#include "kv/snapkv.hpp"
+#include "kv/tova.hpp"
+#include "kv/window.hpp"
 #include "prune/observer.hpp"
 #include "prune/optimal_brain.hpp"
 #include "prune/wanda.hpp"

@@ -14,6 +14,7 @@
 #include "support/metrics.hpp"
 
 #include <nlohmann/json.hpp>
+#include <array>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -63,7 +64,7 @@ std::vector<float> logits_of(const llm::model& m, std::span<const token> ids) {
 
 }  // namespace
 
-TEST_CASE("bard gives the golden logits, likelihood and text") {
+TEST_CASE("bard gives the golden logits, likelihood, text and recall") {
     loaded b(bard);
     const llm::model dense = b.make("dense");
     const auto golden = read_json(bard / "bard_golden.json");
@@ -74,6 +75,9 @@ TEST_CASE("bard gives the golden logits, likelihood and text") {
     const auto inputs = std::span(samples[0]).first(expected.size() / 256);
     CHECK(pare::testing::max_abs_error(logits_of(dense, inputs), expected) < 1e-4);
     CHECK(nll(dense, samples) == Approx(golden["nll_samples"].get<double>()).margin(1e-5));
+    const auto asked = llm::read_questions(bard / "bard_eval.safetensors", 256);
+    REQUIRE(asked);
+    CHECK(llm::recall(dense, *asked) == Approx(golden["recall_accuracy"].get<double>()));
 
     const std::string prompt = golden["prompt"], text = golden["greedy"];
     const auto words = llm::tokenizer::for_model(b.source, "");
@@ -162,13 +166,72 @@ TEST_CASE("one token at a time, in chunks, on any number of threads: the same lo
             worst, pare::testing::max_abs_error(one, std::span(at_once).subspan(t * 256, 256)));
     }
     CHECK(worst < 1e-4);
-    REQUIRE(s.length == dense.shape().context);
+    REQUIRE(s.length() == dense.shape().context);
     CHECK_THROWS_AS(dense.forward(std::span(ids).first(1), s, {one.data(), 1, 256}),
                     tools::failure);
 
     pare::thread_pool alone(1);
     const llm::model single(b.source, tools::parse_recipe("nm:2:4"), {}, alone);
     CHECK(logits_of(single, ids) == at_once);
+}
+
+TEST_CASE("stories260k predicts as an independent implementation of every eviction rule says") {
+    PARE_DATA_OR_SKIP(folder, "stories260k");
+    loaded s(folder);
+    const llm::model dense = s.make("dense");
+    llm::windows stories = llm::read_ids(folder / "tinystories200_tok512.safetensors", 512, 402);
+    std::erase_if(stories, [](const auto& ids) { return ids.size() < 400; });
+    stories.resize(30);
+    const auto nll_of = [&](const std::string& policy, std::size_t budget) {
+        llm::reference_logits none;
+        return llm::evaluate(
+                   dense, stories, none, [](std::size_t) {},
+                   {tools::parse_kv_recipe(policy), budget}, 1)
+            .nll;
+    };
+    struct figures {
+        const char* policy;
+        std::array<double, 3> nll;  // with 16, 32 and 64 tokens; 0: not asked
+    };
+    constexpr std::array<figures, 7> all{{{"window", {1.7288, 1.6542, 1.5819}},
+                                          {"sinks:4+window", {1.7588, 1.6683, 1.5847}},
+                                          {"h2o", {1.7809, 1.6573, 1.5785}},
+                                          {"a2sf:0.9:0.5", {1.6941, 1.6246, 1.5540}},
+                                          {"a2sf:0.1", {1.7086, 0, 0}},
+                                          {"a2sf:0.9", {0, 1.9222, 0}},
+                                          {"a2sf:0.98:0.5", {0, 1.6211, 0}}}};
+    std::array<std::array<double, 3>, all.size()> found{};
+    for (std::size_t p = 0; p < all.size(); ++p)
+        for (std::size_t b = 0; b < 3; ++b) {
+            if (all[p].nll[b] == 0) continue;
+            CAPTURE(all[p].policy, 16 << b);
+            found[p][b] = nll_of(all[p].policy, std::size_t{16} << b);
+            CHECK(found[p][b] == Approx(all[p].nll[b]).margin(0.002));
+        }
+    for (std::size_t b = 0; b < 3; ++b)
+        for (std::size_t other = 0; other < 3; ++other) CHECK(found[3][b] < found[other][b]);
+    CHECK(nll_of("full", 0) == Approx(1.5184).margin(0.0001));
+}
+
+TEST_CASE("a full cache in half precision predicts like one in single precision, in 4 bits not") {
+    loaded b(bard);
+    const llm::model dense = b.make("dense");
+    auto text = llm::read_ids(bard / "bard_eval.safetensors", 256, 512);
+    text.resize(2);
+    llm::reference_logits reference;
+    const auto measure = [&](const char* cache) {
+        return llm::evaluate(dense, text, reference, [](std::size_t) {},
+                             {tools::parse_kv_recipe(cache), 0});
+    };
+    const double exact = measure("full").nll;
+    const llm::quality half = measure("full+f16"), coarse = measure("full+i4");
+    // f16 moves keys and values by up to 2^-11 of themselves, and so logits, of a size of some ten,
+    // by that share; KL is half the square of such a move.
+    constexpr double move = 10 * 0x1p-11;
+    CHECK(half.kl < move * move / 2);
+    CHECK(std::abs(half.nll - exact) < move);
+    CHECK(2 * half.peak_cache_bytes > coarse.peak_cache_bytes);
+    CHECK(coarse.kl > move * move / 2);
 }
 
 TEST_CASE("reports are of the linear layers: bits, bytes, sparsity, retained saliency") {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llm/math.hpp"
 
-#include "llm/attention.hpp"
+#include "llm/cache.hpp"
 #include "support/catch.hpp"
 #include "support/metrics.hpp"
 
@@ -84,13 +84,12 @@ TEST_CASE("cached attention is its definition, for every head layout and length 
     std::vector<float> k = fill(n_tokens * kv), v = fill(n_tokens * kv), q = fill(n_tokens * all);
     std::vector<float> out(n_tokens * all);
 
-    llm::kv_cache cache(shape, n_tokens);
+    const auto cache = llm::make_cache(shape, {}, n_tokens, chunk);
     pare::thread_pool run(2);
     for (std::size_t at = 0; at < n_tokens; at += chunk) {
         const std::size_t n = std::min(chunk, n_tokens - at);
-        cache.store(layer, at, {k.data() + at * kv, n, kv}, {v.data() + at * kv, n, kv});
-        cache.attend(layer, at, {q.data() + at * all, n, all}, {out.data() + at * all, n, all},
-                     run);
+        cache->append(layer, {k.data() + at * kv, n, kv}, {v.data() + at * kv, n, kv});
+        cache->attend(layer, {q.data() + at * all, n, all}, {out.data() + at * all, n, all}, run);
     }
     double worst = 0.0;
     for (std::size_t t = 0; t < n_tokens; ++t)

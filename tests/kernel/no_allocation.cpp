@@ -1,9 +1,13 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
+#include <pare/cache.hpp>
 #include <pare/core/thread_pool.hpp>
 #include <pare/kernel/gemm.hpp>
+#include <pare/kv/ada.hpp>
+#include <pare/kv/snapkv.hpp>
 
 #include "support/catch.hpp"
+#include "support/kv.hpp"
 #include "support/layouts.hpp"
 #include "support/matrix.hpp"
 
@@ -109,6 +113,38 @@ TEST_CASE("gemm and gemv allocate nothing, on any executor") {
     const bool done = gemv(weights, x.data(), y.data(), pool).has_value();
     const int after = n_allocations;
     CHECK(done);
+    CHECK(after == before);
+}
+
+TEST_CASE("a cache allocates nothing once it is made: append, attend, fork, truncate, clear") {
+    namespace kv = pare::kv;
+    constexpr kv::shape s{
+        .layers = 2, .query_heads = 6, .kv_heads = 3, .head_dim = 16, .sequences = 2};
+    using policy = kv::policy<kv::snapkv, kv::ada<>>;
+    pool_memory memory(1 << 15, 32);
+    auto cache = kv::cache<policy>::make(s, {kv::element::i4, kv::element::f16, 16},
+                                         {.budget = {{40}}, .every = 3}, 50, memory.pool());
+    REQUIRE(cache);
+    pare::thread_pool threads(2);
+    const matrix rows = matrix::uniform(50, 48, 1), queries = matrix::uniform(50, 96, 2);
+    matrix out(50, 96);
+    int done = 0;
+    const int before = n_allocations;
+    for (int step = 0; step < 20; ++step)
+        for (std::size_t layer = 0; layer < 2; ++layer) {
+            const std::size_t n = step % 10 == 0 ? 50 : 1;
+            const auto kv_rows = rows.view().block(0, 0, n, 48);
+            done += cache->append(layer, kv_rows, kv_rows).has_value();
+            done += cache
+                        ->attend(layer, queries.view().block(0, 0, n, 96),
+                                 out.view().block(0, 0, n, 96), threads)
+                        .has_value();
+            done += cache->fork(0, 1).has_value();
+        }
+    done += cache->truncate(cache->length(0) - 1).has_value();
+    cache->clear();
+    const int after = n_allocations;
+    CHECK(done == 121);
     CHECK(after == before);
 }
 

@@ -70,6 +70,19 @@ inline veci as_bits(vecf x) noexcept {
 #endif
 }
 
+/// The floats of these bits.
+inline vecf from_bits(veci x) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_castsi512_ps(x);
+#elif defined(__AVX__)
+    return _mm256_castsi256_ps(x);
+#elif defined(__SSE2__)
+    return _mm_castsi128_ps(x);
+#else
+    return vreinterpretq_f32_u32(x);
+#endif
+}
+
 /// Asks for the cache line that is `bytes` after p; any address is allowed.
 inline void prefetch(const void* p, std::size_t bytes) noexcept {
 #if defined(__GNUC__) || defined(__clang__)

@@ -1,0 +1,114 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "kv_recipe.hpp"
+
+#include "grammar.hpp"
+
+namespace tools {
+
+namespace {
+
+using pare::kv::element, pare::kv::reduction;
+
+bool read_share(std::string_view text, float& share) {
+    return read_number(text, share) && share >= 0.0f && share <= 1.0f;
+}
+
+bool read_a2sf(arguments args, kv_recipe& r) {
+    r.scorer = kv_scorer::a2sf;
+    return (args.size() == 1 || args.size() == 2) && read_share(args[0], r.forgetting) &&
+           (args.size() == 1 || read_share(args[1], r.recent_share));
+}
+
+template <bool Mean>
+bool read_h2o(arguments args, kv_recipe& r) {
+    r.scorer = kv_scorer::h2o;
+    r.mean = Mean;
+    r.recent_share = 0.5f;
+    return args.empty() || (args.size() == 1 && read_share(args[0], r.recent_share));
+}
+
+bool read_snapkv(arguments args, kv_recipe& r) {
+    r.scorer = kv_scorer::snapkv;
+    return args.size() == 1 && read_number(args[0], r.observed) && r.observed > 0;
+}
+
+template <std::size_t kv_recipe::*Member, std::size_t Least>
+bool read_count(arguments args, kv_recipe& r) {
+    return args.size() == 1 && read_number(args[0], r.*Member) && r.*Member >= Least;
+}
+
+bool read_element(std::string_view name, element& e) {
+    constexpr std::string_view names[] = {"f32", "f16", "bf16", "i8", "i4"};
+    for (std::size_t i = 0; i < std::size(names); ++i)
+        if (names[i] == name) {
+            e = static_cast<element>(i);
+            return true;
+        }
+    return false;
+}
+
+template <element E>
+bool set_both(arguments args, kv_recipe& r) {
+    r.keys = r.values = E;
+    return args.empty();
+}
+
+template <element kv_recipe::*Member>
+bool read_one(arguments args, kv_recipe& r) {
+    return args.size() == 1 && read_element(args[0], r.*Member);
+}
+
+constexpr part<kv_recipe> parts[] = {
+    {"policy", "full", "full", "keeps everything", set<&kv_recipe::scorer, kv_scorer::full>},
+    {"policy", "a2sf", "a2sf:A[:R]",
+     "attention summed with forgetting factor A; share R of the budget recent", read_a2sf},
+    {"policy", "h2o", "h2o[:R]", "attention summed, share R (0.5) of the budget recent",
+     read_h2o<false>},
+    {"policy", "h2o_mean", "h2o_mean[:R]", "the same per query that could see the token",
+     read_h2o<true>},
+    {"policy", "window", "window", "the newest tokens", set<&kv_recipe::scorer, kv_scorer::window>},
+    {"policy", "tova", "tova", "attention of the newest query, one choice per layer",
+     set<&kv_recipe::scorer, kv_scorer::tova>},
+    {"policy", "snapkv", "snapkv:W", "smoothed attention of the last W queries, which stay too",
+     read_snapkv},
+    {"policy", "key_norm", "key_norm", "keys of small norm",
+     set<&kv_recipe::scorer, kv_scorer::key_norm>},
+    {"policy", "random", "random", "a baseline", set<&kv_recipe::scorer, kv_scorer::random>},
+    {"budget", "pyramid", "pyramid", "more for lower layers, less for higher ones",
+     set<&kv_recipe::budget, kv_budget::pyramid>},
+    {"budget", "ada", "ada", "shared by the heads of a layer",
+     set<&kv_recipe::budget, kv_budget::ada>},
+    {"sinks", "sinks", "sinks:N", "the first N tokens stay", read_count<&kv_recipe::sinks, 1>},
+    {"recent", "recent", "recent:N", "the newest N tokens stay at least",
+     read_count<&kv_recipe::recent, 1>},
+    {"pace", "every", "every:N", "evicts N tokens at a time", read_count<&kv_recipe::every, 1>},
+    {"heads", "max", "max", "largest, not mean, attention of the query heads of a group",
+     set<&kv_recipe::across, reduction::max>},
+    {"storage", "f32", "f32", "keys and values as 32-bit floats (default)", set_both<element::f32>},
+    {"storage", "f16", "f16", "as IEEE half precision", set_both<element::f16>},
+    {"storage", "bf16", "bf16", "as bfloat16", set_both<element::bf16>},
+    {"storage", "i8", "i8", "as 8-bit codes, scale and minimum per token", set_both<element::i8>},
+    {"storage", "i4", "i4", "as 4-bit codes", set_both<element::i4>},
+    {"keys", "keys", "keys:TYPE", "keys alone", read_one<&kv_recipe::keys>},
+    {"values", "values", "values:TYPE", "values alone", read_one<&kv_recipe::values>},
+};
+constexpr grammar<kv_recipe> words{"cache", parts, "sinks:4+a2sf:0.9:0.5+f16+values:i8"};
+
+}  // namespace
+
+std::string list_kv_parts() { return list_parts(words); }
+
+kv_recipe parse_kv_recipe(std::string_view text) {
+    kv_recipe r;
+    r.text = text;
+    const std::vector<bool> there = parse_parts(words, text, r);
+    bool any_policy = false;
+    for (std::size_t i = 0; i < there.size(); ++i)
+        any_policy = any_policy || (there[i] && parts[i].role == "policy");
+    if (!any_policy) refuse(words, text, text, "names no policy");
+    if (r.scorer == kv_scorer::snapkv && r.recent < r.observed) r.recent = r.observed;
+    return r;
+}
+
+}  // namespace tools

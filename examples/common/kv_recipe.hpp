@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_COMMON_KV_RECIPE_HPP
+#define PARE_EXAMPLES_COMMON_KV_RECIPE_HPP
+
+#include <pare/kv/concepts.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace tools {
+
+enum class kv_scorer : std::uint8_t {
+    full,  ///< nothing is evicted
+    a2sf,
+    h2o,
+    window,
+    tova,
+    snapkv,
+    key_norm,
+    random
+};
+enum class kv_budget : std::uint8_t { uniform, pyramid, ada };
+
+/// What the string of a key/value cache says: the library's axes as run-time values.
+struct kv_recipe {
+    std::string text = "full";  ///< as written
+    kv_scorer scorer = kv_scorer::full;
+    float forgetting = 1.0f;   ///< of a2sf
+    bool mean = false;         ///< of h2o
+    std::size_t observed = 0;  ///< of snapkv
+    kv_budget budget = kv_budget::uniform;
+    std::size_t sinks = 0, recent = 0, every = 1;
+    float recent_share = 0.0f;
+    pare::kv::element keys = pare::kv::element::f32, values = pare::kv::element::f32;
+    pare::kv::reduction across = pare::kv::reduction::mean;
+};
+
+/// Reads parts joined by '+', each `name[:argument]*`, in any order: a policy, and at most one part
+/// of every other kind. @throws usage_error, with the list of what exists
+kv_recipe parse_kv_recipe(std::string_view text);
+
+/// The list of what exists, one line per part.
+std::string list_kv_parts();
+
+}  // namespace tools
+
+#endif  // PARE_EXAMPLES_COMMON_KV_RECIPE_HPP

@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "options.hpp"
+
+#include "common/error.hpp"
+#include "llm/options.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+
+namespace kvlab {
+
+namespace {
+
+constexpr const char* about =
+    "Replays attention over one text through key/value caches that evict, without running the\n"
+    "model again. Without a command: records in memory and replays, by default the shipped "
+    "model.\n";
+
+constexpr const char* notes =
+    "Every token attends to what a cache kept before it and to itself, then the cache evicts.\n"
+    "mass: share of the full cache's attention that falls on tokens still there, mean over "
+    "tokens,\n"
+    "heads and layers. regret: what the best choice of as many tokens, made anew for each token\n"
+    "and query head, would have on top. output error: |out - full| / |full| of a layer's\n"
+    "attention, root mean square over tokens and layers. peak bytes: of the cache; of full:\n"
+    "against the same types without a budget. ms: in the cache, over the whole text.\n"
+    "Without --ids and --text: MODEL_eval.safetensors beside the model, else text that the model\n"
+    "writes itself; the first document alone.\n"
+    "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
+
+void add_source(CLI::App& app, options& o) {
+    app.add_option("--model", o.model, "A .safetensors file, its .index.json, or their folder");
+    CLI::Option* const ids = app.add_option(
+        "--ids", o.ids, "Token ids to record: safetensors (ids, offsets) or numbers in a file");
+    app.add_option("--text", o.text, "Text to record")->excludes(ids);
+    app.add_option("--tokenizer", o.tokenizer, "A llama2.c tokenizer file");
+    app.add_option("--tokens", o.n_tokens, "Tokens to record at most, within the model's context")
+        ->capture_default_str()
+        ->check(CLI::Range(2, 1 << 20));
+}
+
+void add_replay(CLI::App& app, options& o, std::vector<std::string>& caches) {
+    app.add_option("--kv", caches, "Caches to replay (--list-kv)");
+    app.add_option("--budget", o.budgets, "Tokens that each KV head may keep")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--csv", o.csv, "Write the table to this file");
+    app.add_option("--html", o.html, "Write figures and the table to this file");
+    app.add_option("--map-layer", o.map_layer, "Layer of the heat maps (default: the middle one)");
+    app.add_option("--map-head", o.map_head, "KV head of the heat maps")->capture_default_str();
+    app.add_option("--map-budget", o.map_budget, "Budget of the heat maps, one of --budget");
+}
+
+void check_folder(const char* option, const std::string& file) {
+    const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+    if (!folder.empty() && !std::filesystem::is_directory(folder))
+        throw tools::usage_error(
+            std::string(option).append(": there is no folder ").append(folder.string()));
+}
+
+}  // namespace
+
+std::optional<options> parse_options(int argc, char** argv) {
+    options o;
+    std::vector<std::string> caches;
+    bool list_kv = false;
+    o.threads = std::max(1u, std::thread::hardware_concurrency());
+
+    CLI::App app(about, "pare_kvlab");
+    app.footer(notes);
+    app.require_subcommand(0, 1);
+    add_source(app, o);
+    add_replay(app, o, caches);
+    app.add_option("--threads", o.threads, "Threads")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1024));
+    app.add_flag("--list-kv", list_kv, "Print what a cache can be made of");
+    CLI::App* const record = app.add_subcommand("record", "Write what attention reads to a file");
+    add_source(*record, o);
+    record->add_option("--out", o.out, "A safetensors file")->required();
+    CLI::App* const replay = app.add_subcommand("replay", "Replay such a file");
+    replay->add_option("trace", o.trace, "A safetensors file of record")->required();
+    add_replay(*replay, o, caches);
+    try {
+        app.parse(argc, argv);
+        for (const CLI::App* const command : app.get_subcommands())
+            for (const CLI::Option* const given : app.get_options())
+                if (given->count() != 0 && given->get_name() != "--threads")
+                    throw CLI::ValidationError(given->get_name(),
+                                               "belongs after " + command->get_name());
+    } catch (const CLI::CallForHelp&) {
+        std::fputs(app.help().c_str(), stdout);
+        return std::nullopt;
+    } catch (const CLI::ParseError& e) {
+        throw tools::usage_error(std::string(e.what()) + "; see --help");
+    }
+    if (list_kv) {
+        std::puts(tools::list_kv_parts().c_str());
+        return std::nullopt;
+    }
+    check_folder("--out", o.out);
+    check_folder("--csv", o.csv);
+    check_folder("--html", o.html);
+    if (caches.empty())
+        caches = {"window", "sinks:4+window", "h2o",      "a2sf:0.1", "a2sf:0.9:0.5",
+                  "tova",   "snapkv:16",      "key_norm", "random"};
+    for (const std::string& text : caches) o.caches.push_back(tools::parse_kv_recipe(text));
+    if (o.budgets.empty()) o.budgets = {16, 32, 64, 128};
+    std::sort(o.budgets.begin(), o.budgets.end());
+    o.budgets.erase(std::unique(o.budgets.begin(), o.budgets.end()), o.budgets.end());
+    if (!o.map_budget) o.map_budget = o.budgets[o.budgets.size() / 2];
+    if (!std::binary_search(o.budgets.begin(), o.budgets.end(), *o.map_budget))
+        throw tools::usage_error("--map-budget: is none of --budget");
+    if (o.model.empty() && o.trace.empty()) o.model = llm::shipped_model();
+    return o;
+}
+
+}  // namespace kvlab

@@ -1,0 +1,162 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "cache.hpp"
+
+#include "common/error.hpp"
+
+#include <pare/cache.hpp>
+#include <pare/kv/a2sf.hpp>
+#include <pare/kv/ada.hpp>
+#include <pare/kv/h2o.hpp>
+#include <pare/kv/key_norm.hpp>
+#include <pare/kv/pyramid.hpp>
+#include <pare/kv/random_tokens.hpp>
+#include <pare/kv/snapkv.hpp>
+#include <pare/kv/tova.hpp>
+#include <pare/kv/window.hpp>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+namespace llm {
+
+namespace {
+
+namespace kv = pare::kv;
+using tools::kv_budget, tools::kv_scorer, tools::value_of;
+
+kv::shape shape_of(const config& c) {
+    return {c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim, 2};  // the second one is the mark
+}
+
+kv::block_layout layout_of(const config& c, const tools::kv_recipe& r) {
+    return {r.keys, r.values, c.head_dim};
+}
+
+std::size_t page_bytes(const kv::block_layout& layout) {
+    return kv::pool::page_bytes_for(kv::store::stored_bytes(layout));
+}
+
+template <class Policy>
+class cache_of final : public cache {
+  public:
+    cache_of(const config& c, const tools::kv_recipe& r, const Policy& policy, std::size_t tokens,
+             std::size_t chunk)
+        : about_("the cache '" + r.text + "'"),
+          memory_(std::make_unique_for_overwrite<std::byte[]>(bytes_for(c, r, tokens))),
+          pool_(value_of(
+              kv::pool::make({memory_.get(), bytes_for(c, r, tokens)}, page_bytes(layout_of(c, r))),
+              about_)),
+          cache_(
+              value_of(kv::cache<Policy>::make(shape_of(c), layout_of(c, r), policy, chunk, pool_),
+                       about_)) {}
+
+    void append(std::size_t layer, pare::matrix_view<const float> keys,
+                pare::matrix_view<const float> values) override {
+        value_of(cache_.append(layer, keys, values), about_);
+    }
+    void attend(std::size_t layer, pare::matrix_view<const float> queries,
+                pare::matrix_view<float> out, pare::thread_pool& run) override {
+        value_of(cache_.attend(layer, queries, out, run), about_);
+    }
+    void clear() override { cache_.clear(); }
+    void mark() override { value_of(cache_.fork(0, 1), about_); }
+    void rewind() override { value_of(cache_.fork(1, 0), about_); }
+    std::size_t peak_bytes() const override { return pool_.peak_bytes(); }
+    const kv::store& tokens() const override { return cache_.tokens(); }
+
+  private:
+    // Twice: for the mark. Memory that is never written to costs nothing.
+    static std::size_t bytes_for(const config& c, const tools::kv_recipe& r, std::size_t tokens) {
+        const kv::block_layout layout = layout_of(c, r);
+        return 2 * kv::store::bytes_for(shape_of(c), {&layout, 1}, page_bytes(layout), tokens) +
+               kv::pool::alignment;
+    }
+
+    std::string about_;
+    std::unique_ptr<std::byte[]> memory_;
+    kv::pool pool_;
+    kv::cache<Policy> cache_;
+};
+
+using any_scorer = std::variant<kv::window, kv::a2sf, kv::h2o, kv::tova, kv::snapkv, kv::key_norm,
+                                kv::random_tokens>;
+using any_budget = std::variant<kv::uniform, kv::pyramid, kv::ada<>>;
+
+any_scorer scorer_of(const tools::kv_recipe& r) {
+    switch (r.scorer) {
+        case kv_scorer::full:
+        case kv_scorer::window:
+            break;
+        case kv_scorer::a2sf:
+            return kv::a2sf{r.forgetting};
+        case kv_scorer::h2o:
+            return kv::h2o{r.mean};
+        case kv_scorer::tova:
+            return kv::tova{};
+        case kv_scorer::snapkv:
+            return kv::snapkv{.observed = r.observed};
+        case kv_scorer::key_norm:
+            return kv::key_norm{};
+        case kv_scorer::random:
+            return kv::random_tokens{};
+    }
+    return kv::window{};
+}
+
+any_budget budget_of(const tools::kv_recipe& r, std::size_t tokens) {
+    switch (r.budget) {
+        case kv_budget::uniform:
+            break;
+        case kv_budget::pyramid:
+            return kv::pyramid{tokens, r.observed};
+        case kv_budget::ada:
+            return kv::ada<>{{tokens}};
+    }
+    return kv::uniform{tokens};
+}
+
+}  // namespace
+
+std::unique_ptr<cache> make_cache(const config& c, const cache_options& o, std::size_t capacity,
+                                  std::size_t chunk) {
+    const tools::kv_recipe& r = o.recipe;
+    const std::size_t budget =
+        r.scorer == kv_scorer::full ? capacity : std::min(o.tokens, capacity);
+    // A layer of a pyramid has up to twice the mean, a head of a shared budget the whole layer's.
+    const std::size_t most = std::min(capacity, 2 * budget + r.every + chunk);
+    return std::visit(
+        [&](const auto& scorer, const auto& amount) -> std::unique_ptr<cache> {
+            const kv::policy policy{.scorer = scorer,
+                                    .budget = amount,
+                                    .sinks = r.sinks,
+                                    .recent = r.recent,
+                                    .recent_share = r.recent_share,
+                                    .every = r.every,
+                                    .keep = {},
+                                    .across = r.across};
+            return std::make_unique<cache_of<std::remove_const_t<decltype(policy)>>>(
+                c, r, policy, r.budget == kv_budget::uniform ? most : capacity, chunk);
+        },
+        scorer_of(r), budget_of(r, budget));
+}
+
+std::size_t full_bytes(const config& c, const tools::kv_recipe& r, std::size_t tokens) {
+    const kv::block_layout layout = layout_of(c, r);
+    return kv::store::bytes_for(shape_of(c), {&layout, 1}, page_bytes(layout), tokens);
+}
+
+std::size_t tokens_within(const config& c, const tools::kv_recipe& r, std::size_t bytes,
+                          std::size_t chunk) {
+    const kv::block_layout layout = layout_of(c, r);
+    const std::size_t tokens =
+        kv::store::tokens_within(shape_of(c), {&layout, 1}, page_bytes(layout), bytes);
+    const std::size_t passing = r.every - 1 + chunk;  // tokens over the budget, for a moment
+    if (tokens <= passing)
+        throw tools::failure("the cache '" + r.text + "': not one token fits into " +
+                             std::to_string(bytes) + " bytes");
+    return tokens - passing;
+}
+
+}  // namespace llm

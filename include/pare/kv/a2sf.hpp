@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KV_A2SF_HPP
+#define PARE_KV_A2SF_HPP
+
+#include "concepts.hpp"
+
+#include <cstddef>
+#include <span>
+
+namespace pare::kv::inline PARE_ARCH_NAMESPACE {
+
+/// Accumulated attention with a forgetting factor: S_t = forgetting * S_(t-1) + A_t, so that tokens
+/// of different age compare. Jo and Shin, "A2SF", arXiv:2407.20485; the paper's tables have
+/// forgetting 0.1 and no recent window; on small models 0.9 with half of the budget recent does
+/// better (docs/policies.md). 0 ranks by the last query alone, 1 is h2o's sum.
+struct a2sf {
+    float forgetting = 0.1f;
+
+    float carry(std::size_t n) const noexcept { return power(n); }
+    float weight(std::size_t i, std::size_t n) const noexcept { return power(n - 1 - i); }
+    void score(const head_observation& head, std::span<float> scores) const noexcept {
+        for (std::size_t t = 0; t < scores.size(); ++t) scores[t] = head.attention[t];
+    }
+
+  private:
+    float power(std::size_t n) const noexcept {
+        float result = 1.0f;
+        for (float square = forgetting; n != 0; n >>= 1, square *= square)
+            if ((n & 1) != 0) result *= square;
+        return result;
+    }
+};
+
+static_assert(attention_scorer<a2sf>);
+
+}  // namespace pare::kv::inline PARE_ARCH_NAMESPACE
+
+#endif  // PARE_KV_A2SF_HPP

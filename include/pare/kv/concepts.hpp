@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KV_CONCEPTS_HPP
+#define PARE_KV_CONCEPTS_HPP
+
+#include "../core/config.hpp"
+#include "block.hpp"
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace pare::kv {
+
+/// What one KV head shows a scorer: its tokens, in no particular order.
+class head_observation {
+  public:
+    std::span<const float> attention;          ///< (tokens) as attention_scorer sums it, else 0
+    std::span<const std::uint32_t> positions;  ///< (tokens)
+    std::size_t now = 0;                       ///< position of the token that comes next
+
+    /// @param blocks  (tokens / 32 rounded up) where the tokens lie, in order; none of them: a head
+    ///                whose keys and values the engine keeps
+    /// @param decoded  (2 * head_dim) memory for key() and value()
+    constexpr head_observation(std::span<const float> sums, std::span<const std::uint32_t> where,
+                               std::size_t next_position,
+                               std::span<const std::byte* const> blocks = {},
+                               const block_layout* layout = nullptr,
+                               std::span<float> decoded = {}) noexcept
+        : attention(sums), positions(where), now(next_position), blocks_(blocks), layout_(layout),
+          decoded_(decoded) {}
+
+    constexpr std::size_t size() const noexcept { return positions.size(); }
+
+    /// The stored key or value of a token (head_dim), valid until the next call.
+    PARE_ALWAYS_INLINE std::span<const float> key(std::size_t token) const noexcept {
+        const std::span<float> to = decoded_.first(layout_->head_dim);
+        read_key(*layout_, blocks_[token / block_tokens], token % block_tokens, to);
+        return to;
+    }
+    PARE_ALWAYS_INLINE std::span<const float> value(std::size_t token) const noexcept {
+        const std::span<float> to = decoded_.subspan(layout_->head_dim, layout_->head_dim);
+        read_value(*layout_, blocks_[token / block_tokens], token % block_tokens, to);
+        return to;
+    }
+
+  private:
+    std::span<const std::byte* const> blocks_;
+    const block_layout* layout_;
+    std::span<float> decoded_;
+};
+
+/// Writes one score per token of a head, finite; higher means keep. A value type; a scorer that
+/// reads head.attention also says how that is summed up (attention_scorer), one whose scores are
+/// averaged over the heads of a layer has `static constexpr bool layer_wide = true`, and one that
+/// reads keys or values has `static constexpr bool needs_vectors = true`.
+template <class S>
+concept token_scorer = std::copyable<S> &&
+    requires(const S& scorer, const head_observation& head, std::span<float> scores) {
+    { scorer.score(head, scores) }
+    noexcept;
+};
+
+/// A scorer of attention. When n queries have attended, with probabilities A_0 .. A_(n-1) for a
+/// token, its sum becomes carry(n) * sum + weight(0, n) * A_0 + ... + weight(n - 1, n) * A_(n-1).
+/// The attention kernel does it in the pass that computes them.
+template <class S>
+concept attention_scorer = token_scorer<S> && requires(const S& scorer, std::size_t i) {
+    { scorer.carry(i) }
+    noexcept->std::same_as<float>;
+    { scorer.weight(i, i) }
+    noexcept->std::same_as<float>;
+};
+
+template <class S>
+concept layer_wide_scorer = token_scorer<S> && requires {
+    requires S::layer_wide;
+};
+
+template <class S>
+concept vector_scorer = token_scorer<S> && requires {
+    requires S::needs_vectors;
+};
+
+/// Tokens that each KV head of a layer may keep.
+template <class B>
+concept budget = std::copyable<B> && requires(const B& b, std::size_t layer) {
+    { b.tokens(layer, layer) }
+    noexcept->std::same_as<std::size_t>;
+};
+
+/// A budget that the heads of a layer share: the best tokens of all heads stay, and every head
+/// keeps its own best floor(layer, n_layers).
+template <class B>
+concept shared_budget = budget<B> && requires(const B& b, std::size_t layer) {
+    { b.floor(layer, layer) }
+    noexcept->std::same_as<std::size_t>;
+};
+
+/// How the probabilities of the query heads that share a KV head become one.
+enum class reduction : std::uint8_t { mean, max, sum };
+
+}  // namespace pare::kv
+
+#endif  // PARE_KV_CONCEPTS_HPP

@@ -1,0 +1,78 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KV_POLICY_HPP
+#define PARE_KV_POLICY_HPP
+
+#include "../core/status.hpp"
+#include "concepts.hpp"
+#include "uniform.hpp"
+
+#include <cstddef>
+#include <span>
+
+namespace pare::kv {
+
+/// Positions [first, end).
+struct position_range {
+    std::size_t first, end;
+};
+
+/// Which tokens stay: the sinks, the recent ones, those in `keep`, and the best scored of the rest
+/// until the budget is full. Of equal scores the later position stays.
+template <token_scorer Scorer, budget Budget = uniform>
+struct policy {
+    Scorer scorer{};
+    Budget budget{};
+    std::size_t sinks = 0;      ///< first positions
+    std::size_t recent = 0;     ///< newest tokens at least: grace for tokens no query has seen
+    float recent_share = 0.0f;  ///< newest tokens as a share of the budget, rounded down
+    std::size_t every = 1;      ///< evicts when this many tokens are over the budget, all at once
+    std::span<const position_range> keep{};
+    reduction across = reduction::mean;  ///< of the query heads that share a KV head
+};
+
+inline namespace PARE_ARCH_NAMESPACE {
+
+namespace detail {
+
+// The newest tokens that a policy protects.
+template <class Scorer, class Budget>
+std::size_t n_recent(const policy<Scorer, Budget>& p, std::size_t budget) noexcept {
+    const auto share = static_cast<std::size_t>(p.recent_share * static_cast<float>(budget));
+    return p.recent > share ? p.recent : share;
+}
+
+}  // namespace detail
+
+/// Refuses a policy that could not hold its budget in some layer: `keep`, each range counted in
+/// full, the sinks and the recent tokens leave none of it.
+template <class Scorer, class Budget>
+status check(const policy<Scorer, Budget>& p, std::size_t n_layers) noexcept {
+    if (!(0.0f <= p.recent_share && p.recent_share <= 1.0f))
+        return error{errc::invalid_argument, "recent_share is between 0 and 1"};
+    if (p.every == 0) return error{errc::invalid_argument, "every is 1 or more"};
+    for (std::size_t l = 0; l < n_layers; ++l) {
+        const std::size_t tokens = p.budget.tokens(l, n_layers);
+        if (tokens == 0) return error{errc::invalid_argument, "the budget keeps no token", l};
+        std::size_t left = tokens;
+        const auto take = [&left](std::size_t n) {
+            const bool fits = n <= left;
+            left = fits ? left - n : 0;
+            return fits;
+        };
+        bool fits = take(p.sinks) && take(detail::n_recent(p, tokens));
+        for (const position_range r : p.keep)
+            fits = fits && take(r.first < r.end ? r.end - r.first : 0);
+        if (!fits) return error{errc::invalid_argument, "what always stays exceeds the budget", l};
+        if constexpr (shared_budget<Budget>)
+            if (p.budget.floor(l, n_layers) > tokens)
+                return error{errc::invalid_argument, "a head's floor exceeds its budget", l};
+    }
+    return {};
+}
+
+}  // namespace PARE_ARCH_NAMESPACE
+
+}  // namespace pare::kv
+
+#endif  // PARE_KV_POLICY_HPP

@@ -1,0 +1,52 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KV_SNAPKV_HPP
+#define PARE_KV_SNAPKV_HPP
+
+#include "concepts.hpp"
+
+#include <cstddef>
+#include <span>
+
+namespace pare::kv::inline PARE_ARCH_NAMESPACE {
+
+/// The mean attention of the last `observed` queries, smoothed over `pooling` neighbours. Li et
+/// al., "SnapKV", arXiv:2404.14469, which cuts the prompt once and protects those queries' own
+/// tokens: policy::recent = observed. Beyond the paper, decoding goes on with the running mean, in
+/// which a query of n steps ago weighs (1 - 1/observed)^n, and tokens whose neighbours have left
+/// are smoothed over those that lie beside them in the cache.
+struct snapkv {
+    std::size_t observed = 64;
+    std::size_t pooling = 5;  ///< odd; 1 does not smooth
+
+    float carry(std::size_t n) const noexcept { return n >= observed ? 0.0f : decay(n); }
+    float weight(std::size_t i, std::size_t n) const noexcept {
+        const float share = 1.0f / static_cast<float>(observed);
+        if (n >= observed) return i + observed >= n ? share : 0.0f;
+        return share * decay(n - 1 - i);
+    }
+    void score(const head_observation& head, std::span<float> scores) const noexcept {
+        const std::size_t half = pooling / 2;
+        for (std::size_t t = 0; t < scores.size(); ++t) {
+            const std::size_t begin = t < half ? 0 : t - half;
+            const std::size_t end = t + half + 1 < scores.size() ? t + half + 1 : scores.size();
+            float sum = 0.0f;
+            for (std::size_t i = begin; i < end; ++i) sum += head.attention[i];
+            scores[t] = sum / static_cast<float>(end - begin);
+        }
+    }
+
+  private:
+    float decay(std::size_t n) const noexcept {
+        const float keep = 1.0f - 1.0f / static_cast<float>(observed);
+        float result = 1.0f;
+        for (; n != 0; --n) result *= keep;
+        return result;
+    }
+};
+
+static_assert(attention_scorer<snapkv>);
+
+}  // namespace pare::kv::inline PARE_ARCH_NAMESPACE
+
+#endif  // PARE_KV_SNAPKV_HPP

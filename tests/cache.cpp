@@ -1,0 +1,547 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include <pare/cache.hpp>
+
+#include <pare/kv/a2sf.hpp>
+#include <pare/kv/ada.hpp>
+#include <pare/kv/h2o.hpp>
+#include <pare/kv/key_norm.hpp>
+#include <pare/kv/pyramid.hpp>
+#include <pare/kv/random_tokens.hpp>
+#include <pare/kv/snapkv.hpp>
+#include <pare/kv/tova.hpp>
+#include <pare/kv/window.hpp>
+
+#include "support/attention.hpp"
+#include "support/catch.hpp"
+#include "support/kv.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+using pare::errc, pare::kv::element, pare::kv::policy, pare::kv::shape;
+using pare::testing::dense_attention, pare::testing::kept_token, pare::testing::matrix,
+    pare::testing::pool_memory, pare::testing::positions_of, pare::testing::tokens_of;
+
+namespace {
+
+using positions = std::vector<std::uint32_t>;
+constexpr std::size_t dim = 8;
+constexpr shape gqa{.layers = 2, .query_heads = 4, .kv_heads = 2, .head_dim = dim, .sequences = 3};
+
+// A text: keys, values and queries of every position. The first channel of a key and value is the
+// position itself, so that a token that is confused with another is found out.
+struct text {
+    text(std::size_t n, std::uint64_t seed, const shape& s = gqa)
+        : keys(matrix::uniform(n, s.kv_heads * s.head_dim, seed)),
+          values(matrix::uniform(n, s.kv_heads * s.head_dim, seed + 1)),
+          queries(matrix::uniform(n, s.query_heads * s.head_dim, seed + 2)) {
+        for (float& x : queries.data()) x *= 3.0f;
+        for (std::size_t t = 0; t < n; ++t) {
+            for (std::size_t h = 0; h < s.kv_heads; ++h)
+                keys(t, h * s.head_dim) = values(t, h * s.head_dim) = static_cast<float>(t);
+            for (std::size_t h = 0; h < s.query_heads; ++h) queries(t, h * s.head_dim) = 0.0f;
+        }
+    }
+
+    // The next n tokens of a layer through a cache; their outputs.
+    template <class Cache>
+    matrix feed(Cache& cache, std::size_t layer, std::size_t n, std::size_t sequence = 0) const {
+        const std::size_t first = cache.length(layer, sequence);
+        matrix out(n, queries.cols());
+        if (!cache.append(layer, keys.view().block(first, 0, n, keys.cols()),
+                          values.view().block(first, 0, n, values.cols()), sequence) ||
+            !cache.attend(layer, queries.view().block(first, 0, n, queries.cols()), out.view(),
+                          pare::serial{}, sequence))
+            FAIL("a cache refused a token");
+        return out;
+    }
+
+    matrix keys, values, queries;
+};
+
+template <class Policy>
+class pooled_cache {
+  public:
+    explicit pooled_cache(const Policy& p, std::size_t max_chunk = 1, element e = element::f32,
+                          const shape& s = gqa)
+        : memory_(8192, 300), cache_(*pare::kv::cache<Policy>::make(s, {e, e, s.head_dim}, p,
+                                                                    max_chunk, memory_.pool())) {}
+
+    pare::kv::cache<Policy>& operator*() { return cache_; }
+    pare::kv::cache<Policy>* operator->() { return &cache_; }
+    pool_memory& memory() { return memory_; }
+    pare::kv::head_view view(std::size_t layer, std::size_t head, std::size_t sequence = 0) const {
+        return cache_.tokens().view(sequence, layer, head);
+    }
+    // Everything a sequence keeps.
+    std::vector<std::vector<kept_token>> all(std::size_t sequence = 0) const {
+        std::vector<std::vector<kept_token>> heads;
+        for (std::size_t l = 0; l < cache_.tokens().shape().layers; ++l)
+            for (std::size_t h = 0; h < cache_.tokens().shape().kv_heads; ++h)
+                heads.push_back(pare::testing::sorted_tokens_of(view(l, h, sequence)));
+        return heads;
+    }
+
+  private:
+    pool_memory memory_;
+    pare::kv::cache<Policy> cache_;
+};
+
+// A2SF as its authors' code has it, on the whole text: what query t sees of each KV head. H2O is
+// forgetting 1.
+class paper {
+  public:
+    paper(const text& t, float forgetting, std::size_t heavy, std::size_t recent)
+        : text_(t), forgetting_(forgetting), heavy_(heavy), recent_(recent), sums_(gqa.kv_heads),
+          visible_(gqa.kv_heads) {}
+
+    const positions& step(std::size_t t, std::size_t head) {
+        std::map<std::uint32_t, double>& sums = sums_[head];
+        positions& visible = visible_[head];
+        if (t >= heavy_ + recent_) {  // the best of those before the recent ones, and these
+            const std::size_t first_recent = t - recent_;
+            positions older, kept;
+            for (const std::uint32_t j : visible) (j < first_recent ? older : kept).push_back(j);
+            std::sort(older.begin(), older.end(),
+                      [&](std::uint32_t a, std::uint32_t b) { return sums[a] > sums[b]; });
+            older.resize(std::min(older.size(), heavy_));
+            kept.insert(kept.end(), older.begin(), older.end());
+            std::sort(kept.begin(), kept.end());
+            visible = kept;
+        }
+        visible.push_back(static_cast<std::uint32_t>(t));
+        std::vector<kept_token> tokens;
+        for (const std::uint32_t j : visible) tokens.push_back(token(j, head));
+        const std::size_t group = gqa.group_size();
+        for (auto& [j, sum] : sums) sum *= static_cast<double>(forgetting_);
+        for (std::size_t g = 0; g < group; ++g) {
+            const dense_attention dense(
+                tokens, text_.queries.view().row_span(t).subspan((head * group + g) * dim, dim), t,
+                {element::f32, element::f32, dim});
+            for (std::size_t i = 0; i < visible.size(); ++i)
+                sums[visible[i]] += dense.p[i] / static_cast<double>(group);
+        }
+        return visible;
+    }
+
+  private:
+    kept_token token(std::uint32_t j, std::size_t head) const {
+        const auto key = text_.keys.view().row_span(j).subspan(head * dim, dim);
+        const auto value = text_.values.view().row_span(j).subspan(head * dim, dim);
+        return {j, 0.0f, {key.begin(), key.end()}, {value.begin(), value.end()}};
+    }
+
+    const text& text_;
+    float forgetting_;
+    std::size_t heavy_, recent_;
+    std::vector<std::map<std::uint32_t, double>> sums_;
+    std::vector<positions> visible_;
+};
+
+// How often what a query sees differs from the paper, step by step.
+template <class Policy>
+int n_unlike_the_paper(const Policy& p, float forgetting, std::size_t heavy, std::size_t recent) {
+    const text words(150, 11);
+    pooled_cache<Policy> cache(p);
+    paper model(words, forgetting, heavy, recent);
+    int wrong = 0;
+    for (std::size_t t = 0; t < 150; ++t) {
+        REQUIRE(cache->append(0, words.keys.view().block(t, 0, 1, words.keys.cols()),
+                              words.values.view().block(t, 0, 1, words.values.cols())));
+        for (std::size_t h = 0; h < gqa.kv_heads; ++h) {
+            const positions seen = positions_of(cache.view(0, h));
+            wrong += seen != model.step(t, h);
+            wrong += seen.size() != std::min(t, heavy + recent) + 1;
+        }
+        matrix out(1, words.queries.cols());
+        REQUIRE(cache->attend(0, words.queries.view().block(t, 0, 1, words.queries.cols()),
+                              out.view()));
+    }
+    return wrong;
+}
+
+std::vector<std::uint32_t> bits_of(const matrix& m) {
+    std::vector<std::uint32_t> bits;
+    for (const float x : m.data()) bits.push_back(std::bit_cast<std::uint32_t>(x));
+    return bits;
+}
+
+// Any policy, chunks of any size, layers out of step: what is kept is what was written at its
+// position, and what attention gives is attention over it.
+template <class Policy>
+void check_long_run(const Policy& p, element e, const shape& s = gqa) {
+    constexpr std::size_t max_chunk = 9, n_tokens = 260;
+    pare::random random(7);
+    pooled_cache<Policy> cache(p, max_chunk, e, s);
+    int wrong = 0;
+    for (std::size_t layer = 0; layer < s.layers; ++layer) {
+        const text words(n_tokens, layer, s);
+        while (cache->length(layer) + max_chunk <= n_tokens) {
+            const std::size_t first = cache->length(layer), n = 1 + random.below(max_chunk);
+            REQUIRE(cache->append(layer, words.keys.view().block(first, 0, n, words.keys.cols()),
+                                  words.values.view().block(first, 0, n, words.values.cols())));
+            std::vector<std::vector<kept_token>> seen;
+            for (std::size_t h = 0; h < s.kv_heads; ++h)
+                seen.push_back(tokens_of(cache.view(layer, h)));
+            matrix out(n, words.queries.cols());
+            const auto queries = words.queries.view().block(first, 0, n, words.queries.cols());
+            REQUIRE(cache->attend(layer, queries, out.view()));
+            wrong += cache->length(layer) != first + n;
+            for (std::size_t h = 0; h < s.query_heads; ++h)
+                for (std::size_t i = 0; i < n; ++i) {
+                    const dense_attention dense(
+                        seen[h / s.group_size()],
+                        queries.row_span(i).subspan(h * s.head_dim, s.head_dim), first + i,
+                        {e, e, s.head_dim});
+                    wrong += !dense.agrees_with(
+                        out.view().row_span(i).subspan(h * s.head_dim, s.head_dim));
+                }
+            for (std::size_t h = 0; h < s.kv_heads; ++h)
+                for (const kept_token& t : tokens_of(cache.view(layer, h))) {
+                    // i8 and i4 round the position to half a step of its range.
+                    const float half_step = e == element::f32 ? 0.0f : 0.5f * n_tokens / 15;
+                    wrong += !(std::fabs(t.key[0] - static_cast<float>(t.position)) <= half_step);
+                    wrong += !(std::fabs(t.value[0] - static_cast<float>(t.position)) <= half_step);
+                    wrong += t.position >= first + n;
+                }
+        }
+        std::size_t total = 0;
+        for (std::size_t h = 0; h < s.kv_heads; ++h) {
+            const positions kept = positions_of(cache.view(layer, h));
+            wrong += std::adjacent_find(kept.begin(), kept.end()) != kept.end();
+            total += kept.size();
+        }
+        wrong += total >= s.kv_heads * (p.budget.tokens(layer, s.layers) + p.every);
+        wrong += total < s.kv_heads * p.budget.tokens(layer, s.layers);
+    }
+    CHECK(wrong == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a cache attends to what it keeps and knows its positions, whatever the policy") {
+    namespace kv = pare::kv;
+    check_long_run(policy<kv::window>{.budget = {40}, .sinks = 4}, element::f32);
+    check_long_run(policy<kv::a2sf>{.budget = {32}}, element::f32);
+    check_long_run(policy<kv::a2sf>{.budget = {33}, .recent_share = 0.5f}, element::i4);
+    check_long_run(policy<kv::h2o>{.budget = {64}, .recent_share = 0.5f, .every = 7}, element::i8);
+    check_long_run(policy<kv::snapkv>{.scorer = {8, 3}, .budget = {50}, .recent = 8}, element::f32);
+    check_long_run(policy<kv::tova>{.budget = {31}, .every = 3}, element::i4);
+    check_long_run(policy<kv::key_norm>{.budget = {20}}, element::f32);
+    check_long_run(policy<kv::random_tokens>{.budget = {1}}, element::f32);
+    check_long_run(policy<kv::a2sf, kv::pyramid>{.budget = {40, 8}, .recent = 2}, element::f32);
+    check_long_run(policy<kv::h2o, kv::ada<>>{.budget = {{40}}, .every = 5}, element::f32);
+    check_long_run(policy<kv::a2sf, kv::ada<kv::pyramid>>{.budget = {{40}, 0.0f}}, element::i8);
+    constexpr shape wide{.layers = 1, .query_heads = 20, .kv_heads = 1, .head_dim = 18};
+    check_long_run(policy<kv::a2sf>{.budget = {40}, .across = kv::reduction::max}, element::f32,
+                   wide);
+}
+
+TEST_CASE("a head may take all that ada has to give") {
+    // Keys of head 1 are loud: key_norm gives all of the budget to head 0, down to the floor.
+    for (const float safeguard : {0.0f, 0.25f}) {
+        const policy<pare::kv::key_norm, pare::kv::ada<>> p{.budget = {{20}, safeguard},
+                                                            .every = 4};
+        pooled_cache<decltype(p)> unused(p);
+        pooled_cache<policy<pare::kv::key_norm, pare::kv::ada<>>> cache(p, 5);
+        text words(400, 3);
+        for (std::size_t t = 0; t < 400; ++t)
+            for (std::size_t d = 0; d < dim; ++d) words.keys(t, dim + d) += 1000.0f;
+        for (int i = 0; i < 80; ++i) static_cast<void>(words.feed(*cache, 0, 5));
+        const std::size_t floor = p.budget.floor(0, 2);
+        CHECK(cache.view(0, 0).size == 40 - floor);
+        CHECK(cache.view(0, 1).size == floor);
+    }
+}
+
+TEST_CASE("decoding with a2sf sees what the paper's code sees at every step: heavy + recent + 1") {
+    for (const float forgetting : {0.1f, 0.5f, 0.9f})
+        for (const std::size_t recent : {0u, 5u, 10u}) {
+            CAPTURE(forgetting, recent);
+            const policy<pare::kv::a2sf> p{
+                .scorer = {forgetting}, .budget = {20}, .recent = recent};
+            CHECK(n_unlike_the_paper(p, forgetting, 20 - recent, recent) == 0);
+        }
+}
+
+TEST_CASE("forgetting 1 with heavy and recent halves is h2o") {
+    const policy<pare::kv::a2sf> a{.scorer = {1.0f}, .budget = {20}, .recent_share = 0.5f};
+    const policy<pare::kv::h2o> b{.budget = {20}, .recent_share = 0.5f};
+    CHECK(n_unlike_the_paper(a, 1.0f, 10, 10) == 0);
+    CHECK(n_unlike_the_paper(b, 1.0f, 10, 10) == 0);
+    // The comparison bites: another factor keeps other tokens.
+    CHECK(n_unlike_the_paper(b, 0.9f, 10, 10) > 0);
+}
+
+TEST_CASE("forgetting 0 keeps what the last query looked at most, and so does tova") {
+    const policy<pare::kv::a2sf> p{.scorer = {0.0f}, .budget = {12}};
+    const policy<pare::kv::tova> q{.budget = {12}};
+    const text words(60, 5);
+    pooled_cache<policy<pare::kv::a2sf>> cache(p);
+    pooled_cache<policy<pare::kv::tova>> layer_wide(q);
+    int wrong = 0;
+    for (std::size_t t = 0; t < 60; ++t) {
+        static_cast<void>(words.feed(*layer_wide, 0, 1));
+        wrong += positions_of(layer_wide.view(0, 0)) != positions_of(layer_wide.view(0, 1));
+        REQUIRE(cache->append(0, words.keys.view().block(t, 0, 1, 2 * dim),
+                              words.values.view().block(t, 0, 1, 2 * dim)));
+        std::vector<positions> expected;
+        for (std::size_t h = 0; h < 2; ++h) {
+            const auto tokens = tokens_of(cache.view(0, h));
+            std::vector<std::pair<double, std::uint32_t>> seen;
+            for (const kept_token& x : tokens) seen.emplace_back(0.0, x.position);
+            for (std::size_t g = 0; g < 2; ++g) {
+                const dense_attention dense(
+                    tokens, words.queries.view().row_span(t).subspan((2 * h + g) * dim, dim), t,
+                    {element::f32, element::f32, dim});
+                for (std::size_t i = 0; i < seen.size(); ++i) seen[i].first += dense.p[i];
+            }
+            std::sort(seen.rbegin(), seen.rend());
+            expected.emplace_back();
+            for (std::size_t i = 0; i < seen.size() && i < 12; ++i)
+                expected[h].push_back(seen[i].second);
+            std::sort(expected[h].begin(), expected[h].end());
+        }
+        matrix out(1, 4 * dim);
+        REQUIRE(cache->attend(0, words.queries.view().block(t, 0, 1, 4 * dim), out.view()));
+        for (std::size_t h = 0; h < 2; ++h) wrong += positions_of(cache.view(0, h)) != expected[h];
+    }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE(
+    "a prompt in one chunk attends to all of itself, then is cut by the sums of its queries") {
+    constexpr std::size_t n = 70, budget = 20, recent = 6;
+    const float forgetting = 0.8f;
+    const text words(n, 9);
+    pooled_cache<policy<pare::kv::a2sf>> cache(
+        {.scorer = {forgetting}, .budget = {budget}, .recent = recent}, n);
+    static_cast<void>(words.feed(*cache, 0, n));  // check_long_run looks at the outputs
+    int wrong = 0;
+    for (std::size_t h = 0; h < 2; ++h) {
+        std::vector<kept_token> tokens;
+        for (std::uint32_t t = 0; t < n; ++t) {
+            const auto key = words.keys.view().row_span(t).subspan(h * dim, dim);
+            tokens.push_back({t, 0.0f, {key.begin(), key.end()}, std::vector<float>(dim)});
+        }
+        std::vector<std::pair<double, std::uint32_t>> older;
+        for (std::uint32_t t = 0; t < n - recent; ++t) older.emplace_back(0.0, t);
+        for (std::size_t i = 0; i < n; ++i)
+            for (std::size_t g = 0; g < 2; ++g) {
+                const dense_attention dense(
+                    tokens, words.queries.view().row_span(i).subspan((2 * h + g) * dim, dim), i,
+                    {element::f32, element::f32, dim});
+                for (auto& [sum, t] : older)
+                    sum +=
+                        std::pow(static_cast<double>(forgetting), static_cast<double>(n - 1 - i)) *
+                        dense.p[t];
+            }
+        std::sort(older.rbegin(), older.rend());
+        positions expected;
+        for (std::size_t i = 0; i < budget - recent; ++i) expected.push_back(older[i].second);
+        for (std::uint32_t t = n - recent; t < n; ++t) expected.push_back(t);
+        std::sort(expected.begin(), expected.end());
+        wrong += positions_of(cache.view(0, h)) != expected;
+    }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("a rejected draft leaves no trace, not even where it evicted") {
+    for (const element e : {element::f32, element::i4}) {
+        const policy<pare::kv::a2sf> p{.scorer = {0.9f}, .budget = {24}, .recent = 4, .every = 3};
+        pooled_cache<policy<pare::kv::a2sf>> plain(p, 8, e), drafted(p, 8, e);
+        const text words(200, 1), draft(200, 100);
+        pare::random random(3);
+        int wrong = 0;
+        while (plain->length(0) < 190) {
+            const std::size_t before = drafted->length(1);
+            REQUIRE(drafted->fork(0, 2));
+            for (std::uint64_t i = random.below(6); i-- > 0 && drafted->length(0) < 190;)
+                for (const std::size_t layer : {0u, 1u})
+                    static_cast<void>(draft.feed(*drafted, layer, 1 + i));
+            REQUIRE(drafted->fork(2, 0));
+            wrong += drafted->length(1) != before;
+            const std::size_t n = 1 + random.below(4);
+            for (const std::size_t layer : {0u, 1u})
+                wrong += bits_of(words.feed(*plain, layer, n)) !=
+                         bits_of(words.feed(*drafted, layer, n));
+            wrong += plain.all() != drafted.all();
+        }
+        CHECK(wrong == 0);
+        drafted->clear(0), drafted->clear(2);
+        CHECK(drafted->bytes_in_use() == 0);
+    }
+}
+
+TEST_CASE("beams that share tokens go their own ways") {
+    const policy<pare::kv::h2o> p{.budget = {40}, .recent = 4};
+    pooled_cache<policy<pare::kv::h2o>> beams(p, 8), first(p, 8), second(p, 8);
+    const text common(50, 1), a(150, 2), b(150, 3);
+    int wrong = 0;
+    const auto feed = [](auto& cache, const text& words, std::size_t n, std::size_t sequence) {
+        return bits_of(words.feed(*cache, 0, n, sequence));
+    };
+    for (int i = 0; i < 5; ++i)
+        for (auto* cache : {&beams, &first, &second}) feed(*cache, common, 8, 0);
+    REQUIRE(beams->fork(0, 1));
+    for (int i = 0; i < 100; ++i) {
+        wrong += feed(beams, a, 1, 0) != feed(first, a, 1, 0);
+        wrong += feed(beams, b, 1, 1) != feed(second, b, 1, 0);
+    }
+    wrong += beams.all(0) != first.all(0) || beams.all(1) != second.all(0);
+    wrong += beams->length(0, 0) != 140 || beams->length(0, 1) != 140 || beams->length(0, 2) != 0;
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("truncate forgets the newest tokens, exactly while none was evicted") {
+    const policy<pare::kv::window> p{.budget = {100}};
+    pooled_cache<policy<pare::kv::window>> cut(p, 60), plain(p, 60);
+    const text words(100, 1), draft(100, 9);
+    for (const std::size_t layer : {0u, 1u}) {
+        static_cast<void>(words.feed(*cut, layer, 40));
+        static_cast<void>(draft.feed(*cut, layer, 20 + layer));
+    }
+    REQUIRE(cut->truncate(40));
+    for (const std::size_t layer : {0u, 1u}) {
+        CHECK(cut->length(layer) == 40);
+        static_cast<void>(words.feed(*cut, layer, 30));
+        static_cast<void>(words.feed(*plain, layer, 40));
+        static_cast<void>(words.feed(*plain, layer, 30));
+    }
+    CHECK((cut.all() == plain.all()));
+    REQUIRE(cut->truncate(1000));
+    CHECK(cut->length(0) == 70);
+}
+
+TEST_CASE("after clear a cache is as new") {
+    const policy<pare::kv::h2o> p{.budget = {30}, .recent = 4, .every = 2};
+    pooled_cache<policy<pare::kv::h2o>> used(p, 8), fresh(p, 8);
+    const text before(200, 1), words(100, 5);
+    for (int i = 0; i < 25; ++i)
+        for (const std::size_t layer : {0u, 1u})
+            for (const std::size_t sequence : {0u, 1u})
+                static_cast<void>(before.feed(*used, layer, 8, sequence));
+    const auto other = used.all(1);
+    used->clear(0);
+    CHECK(used->length(0) == 0);
+    CHECK(used->length(1) == 0);
+    CHECK(used->length(1, 1) == 200);
+    int wrong = 0;
+    for (int i = 0; i < 50; ++i)
+        for (const std::size_t layer : {0u, 1u})
+            wrong += bits_of(words.feed(*used, layer, 2)) != bits_of(words.feed(*fresh, layer, 2));
+    CHECK(wrong == 0);
+    CHECK((used.all(0) == fresh.all(0)));
+    CHECK((used.all(1) == other));
+    used->clear(0), used->clear(1);
+    CHECK(used->bytes_in_use() == 0);
+}
+
+TEST_CASE("at a budget of a quarter the peak is a quarter of the full cache, and the chunk") {
+    constexpr shape s{.layers = 1, .query_heads = 8, .kv_heads = 2, .head_dim = 128};
+    constexpr std::size_t n_tokens = 16384, chunk = 128;
+    const pare::kv::block_layout layout{element::f16, element::f16, 128};
+    const std::size_t page = pare::kv::pool::page_bytes_for(pare::kv::store::stored_bytes(layout));
+    pool_memory memory(page, 400);
+    const policy<pare::kv::h2o> p{.budget = {n_tokens / 4}, .recent_share = 0.5f};
+    auto cache = pare::kv::cache<policy<pare::kv::h2o>>::make(s, layout, p, chunk, memory.pool());
+    REQUIRE(cache);
+    const matrix keys = matrix::uniform(chunk, 256, 1), queries = matrix::uniform(1, 1024, 2);
+    matrix out(1, 1024);
+    for (std::size_t t = 0; t < n_tokens; t += chunk) {
+        REQUIRE(cache->append(0, keys.view(), keys.view()));
+        REQUIRE(cache->attend(0, queries.view(), out.view()));
+    }
+    CHECK(cache->length(0) == n_tokens);
+    const std::size_t full = cache->bytes_if_full();
+    CHECK(full >= n_tokens * 2 * 2 * 128 * sizeof(pare::f16));
+    CHECK(full <= n_tokens * 2 * 2 * 128 * sizeof(pare::f16) * 103 / 100);
+    CHECK(cache->tokens().view(0, 0, 1).size == n_tokens / 4);
+    CHECK(memory.pool().peak_bytes() * 100 <= full * 27);
+    CHECK(memory.pool().peak_bytes() * 100 > full * 25);
+}
+
+TEST_CASE("a cache refuses what does not fit and stays as it was") {
+    const policy<pare::kv::a2sf> p{.budget = {30}};
+    pooled_cache<policy<pare::kv::a2sf>> cache(p, 4);
+    const text words(40, 1);
+    for (const std::size_t sequence : {0u, 1u})
+        for (const std::size_t layer : {0u, 1u})
+            static_cast<void>(words.feed(*cache, layer, 3, sequence));
+    const auto before = cache.all(0), of_one = cache.all(1);
+    const auto rows = [](const matrix& m, std::size_t n) {
+        return m.view().block(0, 0, n, m.cols());
+    };
+    const auto append = [&](std::size_t layer, std::size_t n, std::size_t sequence) {
+        const auto done =
+            cache->append(layer, rows(words.keys, n), rows(words.values, n), sequence);
+        return done ? errc::not_found : done.error().code;
+    };
+    matrix out(40, words.queries.cols());
+    const auto attend = [&](std::size_t layer, std::size_t n, std::size_t sequence) {
+        const auto done =
+            cache->attend(layer, rows(words.queries, n), out.view().block(0, 0, n, out.cols()),
+                          pare::serial{}, sequence);
+        return done ? errc::not_found : done.error().code;
+    };
+    CHECK(append(0, 5, 0) == errc::buffer_too_small);
+    CHECK(append(2, 1, 0) == errc::invalid_argument);
+    CHECK(append(0, 1, 3) == errc::invalid_argument);
+    CHECK(append(1'000'000'000, 1, 1'000'000'000) == errc::invalid_argument);
+    CHECK(attend(0, 4, 0) == errc::invalid_argument);
+    CHECK(attend(2, 1, 0) == errc::invalid_argument);
+    CHECK(attend(0, 1, 3) == errc::invalid_argument);
+    CHECK(attend(1'000'000'000, 1, 1'000'000'000) == errc::invalid_argument);
+    CHECK(cache->fork(3, 1).error().code == errc::invalid_argument);
+    CHECK(cache->fork(1, 3).error().code == errc::invalid_argument);
+    CHECK(cache->length(0, 1) == 3);
+    CHECK((cache.all(0) == before));
+    CHECK((cache.all(1) == of_one));
+
+    pool_memory memory(8192, 8);
+    const auto make = [&](const auto& bad, const shape& s) {
+        using made = pare::kv::cache<policy<pare::kv::a2sf>>;
+        const auto done = made::make(s, {element::f32, element::f32, dim}, bad, 4, memory.pool());
+        return done ? errc::not_found : done.error().code;
+    };
+    CHECK(make(p, gqa) == errc::not_found);
+    CHECK(make(policy<pare::kv::a2sf>{}, gqa) == errc::invalid_argument);
+    shape s = gqa;
+    s.kv_heads = 3;
+    CHECK(make(p, s) == errc::invalid_argument);
+    s = {.layers = 1, .query_heads = 300, .kv_heads = 1, .head_dim = dim};
+    CHECK(make(p, s) == errc::invalid_argument);
+}
+
+TEST_CASE("a cache whose pool is exhausted refuses the token and goes on with what it has") {
+    const pare::kv::block_layout layout{element::f32, element::f32, dim};
+    pool_memory memory(pare::kv::pool::page_bytes_for(pare::kv::store::stored_bytes(layout)), 8);
+    const policy<pare::kv::window> p{.budget = {200}};
+    auto cache = pare::kv::cache<policy<pare::kv::window>>::make(gqa, layout, p, 8, memory.pool());
+    REQUIRE(cache);
+    const text words(300, 1);
+    std::size_t n = 0;
+    const auto append = [&] {
+        return cache->append(0, words.keys.view().block(n, 0, 1, 2 * dim),
+                             words.values.view().block(n, 0, 1, 2 * dim));
+    };
+    pare::status added = append();
+    for (; added; added = append()) ++n;
+    CHECK(added.error().code == errc::out_of_memory);
+    CHECK(n == 96);  // three blocks for each head, a page of ledger rows
+    CHECK(cache->length(0) == n);
+    CHECK(cache->tokens().view(0, 0, 0).size == n);
+    CHECK(cache->fork(0, 1));  // shares all of them
+    cache->clear(1);
+    matrix out(1, 4 * dim);
+    CHECK(cache->attend(0, words.queries.view().block(n, 0, 1, 4 * dim), out.view()));
+    cache->clear();
+    n = 0;
+    CHECK(append());
+}

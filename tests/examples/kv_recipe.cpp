@@ -1,0 +1,78 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "common/kv_recipe.hpp"
+
+#include "common/error.hpp"
+#include "support/catch.hpp"
+
+#include <string>
+#include <utility>
+
+using pare::kv::element;
+using pare::kv::reduction;
+using tools::kv_budget;
+using tools::kv_scorer;
+using tools::parse_kv_recipe;
+
+TEST_CASE("a cache string is a policy and what goes with it, in any order") {
+    const tools::kv_recipe r = parse_kv_recipe("values:i8+sinks:4+a2sf:0.9:0.25+f16+ada+every:8");
+    CHECK(r.text == "values:i8+sinks:4+a2sf:0.9:0.25+f16+ada+every:8");
+    CHECK(r.scorer == kv_scorer::a2sf);
+    CHECK(r.forgetting == 0.9f);
+    CHECK(r.recent_share == 0.25f);
+    CHECK(r.sinks == 4);
+    CHECK(r.every == 8);
+    CHECK(r.budget == kv_budget::ada);
+    CHECK(r.across == reduction::mean);
+}
+
+TEST_CASE("keys and values have the types that were named, the particular before the common") {
+    const auto types = [](const char* text) {
+        const tools::kv_recipe r = parse_kv_recipe(text);
+        return std::pair(r.keys, r.values);
+    };
+    CHECK(types("full") == std::pair(element::f32, element::f32));
+    CHECK(types("full+bf16") == std::pair(element::bf16, element::bf16));
+    CHECK(types("full+keys:i8") == std::pair(element::i8, element::f32));
+    CHECK(types("full+f16+values:i4") == std::pair(element::f16, element::i4));
+    CHECK(types("full+values:i4+f16") == std::pair(element::f16, element::i4));
+}
+
+TEST_CASE("what a cache string leaves out is uniform, of the mean, without protected tokens") {
+    const tools::kv_recipe r = parse_kv_recipe("window");
+    CHECK(r.scorer == kv_scorer::window);
+    CHECK(r.budget == kv_budget::uniform);
+    CHECK((r.sinks == 0 && r.recent == 0 && r.every == 1 && r.recent_share == 0.0f));
+    CHECK(parse_kv_recipe("tova+max").across == reduction::max);
+    CHECK(parse_kv_recipe("a2sf:0.1").recent_share == 0.0f);
+    CHECK(parse_kv_recipe("key_norm+recent:3").recent == 3);
+    CHECK(parse_kv_recipe("random+pyramid").budget == kv_budget::pyramid);
+}
+
+TEST_CASE("h2o keeps half of its budget recent, snapkv the queries it observes") {
+    CHECK(parse_kv_recipe("h2o").recent_share == 0.5f);
+    CHECK(parse_kv_recipe("h2o:0.25").recent_share == 0.25f);
+    CHECK(!parse_kv_recipe("h2o").mean);
+    CHECK(parse_kv_recipe("h2o_mean").mean);
+    const tools::kv_recipe r = parse_kv_recipe("snapkv:16");
+    CHECK((r.observed == 16 && r.recent == 16));
+    CHECK(parse_kv_recipe("snapkv:16+recent:20").recent == 20);
+    CHECK(parse_kv_recipe("recent:2+snapkv:16").recent == 16);
+}
+
+TEST_CASE("a cache string that is unknown or contradictory is refused with what exists") {
+    const std::string bad = GENERATE(
+        as<std::string>{}, "", "lru", "a2sf", "a2sf:1.1", "a2sf:-0.1", "a2sf:nan", "a2sf:0.5:2",
+        "a2sf:0.5:0.5:0.5", "h2o:2", "h2o:0.5:0.5", "window:4", "snapkv", "snapkv:0", "snapkv:x",
+        "full:1", "full+window", "window+window", "A2SF:0.1", "a2sf: 0.1", "sinks:4", "f16",
+        "window+", "+window", "window+sinks:0", "window+sinks:4+sinks:5", "window+every:0",
+        "window+f16+i8", "window+f64", "window+keys:f64", "window+keys", "window+keys:i4:i4",
+        "window+pyramid+ada", "window+max:1", "window+recent:-1");
+    CAPTURE(bad);
+    try {
+        parse_kv_recipe(bad);
+        FAIL("was taken");
+    } catch (const tools::usage_error& e) {
+        CHECK_THAT(e.what(), Catch::Contains(tools::list_kv_parts()));
+    }
+}

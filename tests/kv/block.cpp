@@ -1,0 +1,276 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include <pare/kv/block.hpp>
+
+#include "support/catch.hpp"
+#include "support/kv.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+using pare::f16, pare::from_float, pare::to_float;
+using pare::kv::block_layout, pare::kv::block_tokens, pare::kv::element;
+using pare::testing::all_elements, pare::testing::guarded_buffer;
+
+namespace {
+
+// A block between guards, and the tokens that were written to it.
+struct written_block {
+    written_block(element keys, element values, std::size_t head_dim)
+        : layout{keys, values, head_dim}, bytes(layout.bytes()) {}
+
+    void write(std::size_t token, const std::vector<float>& key, const std::vector<float>& value) {
+        pare::kv::write_token(layout, bytes.data(), token, key, value);
+    }
+    std::vector<float> key(std::size_t token) const {
+        std::vector<float> out(layout.head_dim);
+        pare::kv::read_key(layout, bytes.data(), token, out);
+        return out;
+    }
+    std::vector<float> value(std::size_t token) const {
+        std::vector<float> out(layout.head_dim);
+        pare::kv::read_value(layout, bytes.data(), token, out);
+        return out;
+    }
+
+    block_layout layout;
+    guarded_buffer<std::byte> bytes;
+};
+
+std::vector<float> numbers(std::size_t n, float scale, float shift, pare::random& random) {
+    std::vector<float> made(n);
+    for (float& x : made) x = scale * random.symmetric() + shift;
+    return made;
+}
+
+// Half the distance between neighbours around x of a float type with 11 or 8 bits of significand.
+double half_step_16(double x, int bits, int least_exponent) {
+    const int exponent = std::max(std::ilogb(x == 0.0 ? 1e-300 : x), least_exponent);
+    return std::ldexp(1.0, exponent - bits);
+}
+double half_step_f16(double x) { return half_step_16(x, 11, -14); }
+
+// How far a stored number may be off. i8, i4: within [minimum, minimum + levels * scale] half a
+// step; a number outside is off by what lies outside. That is the rounding of minimum at the lower
+// end, of range / levels to the scale, levels times, at the upper. Floats that compute in between
+// add a few roundings of the largest number.
+double error_bound(element e, double x, std::span<const float> token) {
+    const auto [least, most] = std::minmax_element(token.begin(), token.end());
+    const double low = static_cast<double>(*least), high = static_cast<double>(*most);
+    switch (e) {
+        case element::f32:
+            return 0.0;
+        case element::f16:
+            return half_step_f16(x);
+        case element::bf16:
+            return half_step_16(x, 8, -126);
+        case element::i8:
+        case element::i4:
+            break;
+    }
+    const double levels = e == element::i8 ? 255.0 : 15.0;
+    const double step = (high - low + half_step_f16(low)) / levels;
+    const double in_float = 8.0 * 0x1p-24 * std::max({std::fabs(low), std::fabs(high), step});
+    const double scale_error = half_step_f16(step);
+    return std::max({(step + scale_error) / 2, half_step_f16(low), levels * scale_error}) +
+           in_float;
+}
+
+bool within_bound(element e, const std::vector<float>& wrote, const std::vector<float>& read,
+                  double bound_factor = 1.0) {
+    for (std::size_t i = 0; i < wrote.size(); ++i) {
+        const auto x = static_cast<double>(wrote[i]);
+        if (!(std::fabs(x - static_cast<double>(read[i])) <=
+              bound_factor * error_bound(e, x, wrote)))
+            return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+TEST_CASE("a block gives a token back to within half a step of its type") {
+    pare::random random(1);
+    int wrong = 0, bites = 0;
+    for (const element e : all_elements)
+        for (std::size_t dim = 2; dim <= 130; dim += dim < 36 ? 2 : 14)
+            for (const float shift : {0.0f, 3.0f, -40.0f, 1000.0f}) {
+                const element other = all_elements[random.below(all_elements.size())];
+                written_block block(e, other, dim), mirrored(other, e, dim);
+                std::vector<std::vector<float>> keys, values;
+                for (std::size_t t = 0; t < block_tokens; ++t) {
+                    const float scale = std::ldexp(1.0f, static_cast<int>(random.below(30)) - 20);
+                    keys.push_back(numbers(dim, scale, shift * random.symmetric(), random));
+                    values.push_back(numbers(dim, scale, shift * random.symmetric(), random));
+                }
+                for (std::size_t i = 0; i < block_tokens; ++i) {
+                    const std::size_t t = i * 13 % block_tokens;
+                    block.write(t, keys[t], values[t]);
+                    mirrored.write(t, values[t], keys[t]);
+                }
+                for (std::size_t t = 0; t < block_tokens; ++t) {
+                    wrong += !within_bound(e, keys[t], block.key(t));
+                    wrong += !within_bound(other, values[t], block.value(t));
+                    wrong += mirrored.value(t) != block.key(t);  // rounded the same
+                    wrong += mirrored.key(t) != block.value(t);
+                    bites += !within_bound(e, keys[t], block.key(t), 0.5);
+                }
+                CAPTURE(static_cast<int>(e), static_cast<int>(other), dim, shift);
+                CHECK(block.bytes.intact());
+                CHECK(mirrored.bytes.intact());
+            }
+    CHECK(wrong == 0);
+    CHECK(bites > 1000);
+}
+
+TEST_CASE("a token is copied bit for bit to any lane and its neighbours stay as they are") {
+    pare::random random(2);
+    int wrong = 0;
+    for (const element keys : all_elements)
+        for (const element values : all_elements) {
+            const std::size_t dim = 2 * (1 + random.below(20));
+            written_block from(keys, values, dim), to(keys, values, dim);
+            for (std::size_t t = 0; t < block_tokens; ++t) {
+                from.write(t, numbers(dim, 2, 1, random), numbers(dim, 3, 0, random));
+                to.write(t, numbers(dim, 2, 1, random), numbers(dim, 3, 0, random));
+            }
+            for (std::size_t a = 0; a < block_tokens; ++a)
+                for (std::size_t b = 0; b < block_tokens; ++b) {
+                    written_block copy(keys, values, dim);
+                    std::copy(to.bytes.begin(), to.bytes.end(), copy.bytes.begin());
+                    pare::kv::copy_token(from.layout, from.bytes.data(), a, copy.bytes.data(), b);
+                    wrong += copy.key(b) != from.key(a) || copy.value(b) != from.value(a);
+                    wrong += !copy.bytes.intact();
+                    // With b's own token copied back, every byte is as before.
+                    pare::kv::copy_token(from.layout, to.bytes.data(), b, copy.bytes.data(), b);
+                    wrong += !std::equal(to.bytes.begin(), to.bytes.end(), copy.bytes.begin());
+                    // Within one block.
+                    if (a == b) continue;
+                    pare::kv::copy_token(from.layout, copy.bytes.data(), a, copy.bytes.data(), b);
+                    wrong += copy.key(b) != to.key(a) || copy.value(b) != to.value(a);
+                }
+        }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("overwriting a token leaves no trace of what was there") {
+    pare::random random(3);
+    for (const element e : all_elements) {
+        written_block once(e, e, 18), twice(e, e, 18);
+        for (std::size_t t = 0; t < block_tokens; ++t) {
+            const auto key = numbers(18, 2, 1, random), value = numbers(18, 2, 1, random);
+            twice.write(t, numbers(18, 9, -5, random), numbers(18, 9, -5, random));
+            twice.write(t, key, value);
+            once.write(t, key, value);
+        }
+        CAPTURE(static_cast<int>(e));
+        CHECK(std::equal(once.bytes.begin(), once.bytes.end(), twice.bytes.begin()));
+    }
+}
+
+TEST_CASE("i8 and i4 store whatever comes as finite numbers within the range of f16") {
+    constexpr float inf = std::numeric_limits<float>::infinity();
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<std::vector<float>> tokens{
+        {nan, nan, nan, nan},    {inf, inf, inf, inf},     {-inf, -inf, -inf, -inf},
+        {inf, -inf, nan, 0},     {1, 2, nan, 3},           {1, inf, 2, 3},
+        {-1e38f, 1e38f, 0, 1},   {7e4f, 8e4f, 9e4f, 7e4f}, {-7e4f, -9e4f, 0, 1},
+        {1e-45f, 0, -1e-45f, 0}, {65504, -65504, 0, 1}};
+    for (const element e : {element::i8, element::i4}) {
+        const float levels = e == element::i8 ? 255.0f : 15.0f;
+        // The scale may be rounded up by half a step of f16, which counts `levels` times.
+        const float largest = 65504.0f * (1.0f + 2.0f * 0x1p-11f) + levels * 0x1p-25f;
+        for (const auto& token : tokens) {
+            written_block block(e, e, 4);
+            block.write(5, token, token);
+            for (const float x : block.key(5)) CHECK(std::fabs(x) <= largest);
+            CHECK(block.key(5) == block.value(5));
+        }
+        written_block block(e, e, 4);
+        block.write(0, {1, 2, nan, 3}, {1, inf, 2, -inf});
+#if !__FINITE_MATH_ONLY__  // the numbers beside a NaN keep theirs
+        CHECK(within_bound(e, {1, 2, 1, 3}, block.key(0)));
+#endif
+        CHECK(within_bound(e, {1, 65504, 2, -65504}, block.value(0)));
+        CHECK(block.value(0)[1] > block.value(0)[0]);
+    }
+}
+
+TEST_CASE("i8 and i4 store a token of equal numbers as exactly as f16 does") {
+    for (const element e : {element::i8, element::i4})
+        for (const float x : {0.0f, 1.0f, -2.5f, 65504.0f, -65504.0f, 0x1p-24f, 0.1f, -1234.567f}) {
+            written_block block(e, e, 6);
+            block.write(17, std::vector<float>(6, x), std::vector<float>(6, x));
+            const double rounded = static_cast<double>(to_float(from_float<f16>(x)));
+            // Where the minimum was rounded down, codes of a tiny scale get nearer.
+            const double allowed = std::fabs(rounded - static_cast<double>(x));
+            for (const float y : block.key(17))
+                CHECK(std::fabs(static_cast<double>(y) - static_cast<double>(x)) <= allowed);
+        }
+}
+
+TEST_CASE("integers that span the codes come back exactly") {
+    for (const element e : {element::i8, element::i4}) {
+        const int levels = e == element::i8 ? 255 : 15;
+        std::vector<float> all;
+        for (int code = 0; code <= levels; ++code) all.push_back(static_cast<float>(code - 7));
+        written_block block(e, e, all.size());
+        for (const std::size_t t : {0u, 15u, 16u, 31u}) {
+            block.write(t, all, all);
+            CHECK(block.key(t) == all);
+            CHECK(block.value(t) == all);
+        }
+    }
+}
+
+TEST_CASE("a block of f16 at 128 channels takes 16384 bytes, one of i4 and i8 what they say") {
+    CHECK(block_layout{element::f16, element::f16, 128}.bytes() == 16384);
+    CHECK(block_layout{element::f32, element::bf16, 2}.bytes() == 32 * (2 * 4 + 16 * 2));
+    CHECK(block_layout{element::i8, element::i4, 18}.bytes() == 32 * (18 + 4 + 32 / 2 + 4));
+}
+
+// Changing these bytes is a change of the format: docs/formats.md.
+TEST_CASE("golden bytes of a small block of i4 keys and i8 values") {
+    written_block block(element::i4, element::i8, 2);
+    // Key of token t: channels 0 and 15, so scale 1 and minimum 0. Value: t and t + 127.5, so
+    // scale 0.5, minimum t, codes 0 and 255.
+    for (std::size_t t = 0; t < block_tokens; ++t) {
+        const auto x = static_cast<float>(t);
+        if (t % 2 == 0) block.write(t, {0, 15}, {x, x + 127.5f});
+        else block.write(t, {15, 0}, {x + 127.5f, x});
+    }
+    block.write(9, {4, 19}, {1, 1});  // minimum 4; a constant has scale 0
+    std::vector<unsigned> bytes;
+    for (const std::byte b : block.bytes.span()) bytes.push_back(static_cast<unsigned>(b));
+
+    // Keys: tiles of 16 tokens, channel 0 then 1, tokens l and l + 8 in a byte.
+    std::vector<unsigned> golden;
+    for (int tile = 0; tile < 2; ++tile) {
+        const std::vector<unsigned> odd{0x00, 0xff, 0x00, 0xff, 0x00, 0xff, 0x00, 0xff};
+        const std::vector<unsigned> even{0xff, 0x00, 0xff, 0x00, 0xff, 0x00, 0xff, 0x00};
+        golden.insert(golden.end(), odd.begin(), odd.end());
+        golden.insert(golden.end(), even.begin(), even.end());
+    }
+    golden[1] = 0x0f, golden[9] = 0xf0;  // token 9
+    // Values: two channels and 14 bytes of padding for each token.
+    for (unsigned t = 0; t < block_tokens; ++t) {
+        golden.push_back(t % 2 == 0 || t == 9 ? 0 : 255);
+        golden.push_back(t % 2 == 0 ? 255 : 0);
+        golden.insert(golden.end(), 14, 0);
+    }
+    const auto add_f16 = [&](unsigned code) {
+        golden.push_back(code & 0xff);
+        golden.push_back(code >> 8);
+    };
+    for (unsigned t = 0; t < block_tokens; ++t) add_f16(0x3c00);               // scales 1
+    for (unsigned t = 0; t < block_tokens; ++t) add_f16(t == 9 ? 0x4400 : 0);  // minima 0, one 4
+    for (unsigned t = 0; t < block_tokens; ++t) add_f16(t == 9 ? 0 : 0x3800);  // scales 0.5
+    for (unsigned t = 0; t < block_tokens; ++t)                                // minima t, one 1
+        add_f16(t == 9 ? 0x3c00u : from_float<f16>(static_cast<float>(t)).bits);
+    CHECK(bytes == golden);
+}
