@@ -82,7 +82,8 @@ class cache {
 
     /// Attention of the newest queries.rows() tokens, then the evictions. queries, out: (tokens,
     /// query_heads * head_dim).
-    /// @return what attention() or evict() say
+    /// @return what attention() says, nothing done; or what evict() says, `out` and scores done,
+    /// and the next attend() evicts what is left over
     template <executor Executor = serial>
     status attend(std::size_t layer, matrix_view<const float> queries, matrix_view<float> out,
                   Executor&& run = {}, std::size_t sequence = 0) noexcept {

@@ -6,7 +6,6 @@
 #include <pare/kv/ada.hpp>
 #include <pare/kv/h2o.hpp>
 #include <pare/kv/key_norm.hpp>
-#include <pare/kv/pyramid.hpp>
 #include <pare/kv/random_tokens.hpp>
 #include <pare/kv/snapkv.hpp>
 #include <pare/kv/tova.hpp>
@@ -314,35 +313,6 @@ TEST_CASE("ada divides the layer's budget by score and keeps every head's floor"
     }
     CHECK(wrong == 0);
     CHECK(uneven > 50);
-}
-
-TEST_CASE("check refuses policies that cannot hold their budget") {
-    using pare::kv::check;
-    const auto code = [](const auto& p) {
-        const auto checked = check(p, 3);
-        return checked ? errc::not_found : checked.error().code;
-    };
-    using windowed = policy<pare::kv::window>;
-    constexpr errc refused = errc::invalid_argument, fine = errc::not_found;
-    CHECK(code(windowed{.budget = {8}}) == fine);
-    CHECK(code(windowed{}) == refused);
-    CHECK(code(windowed{.budget = {8}, .every = 0}) == refused);
-    for (const float share : {-0.1f, 1.1f, std::numeric_limits<float>::quiet_NaN(),
-                              std::numeric_limits<float>::infinity()})
-        CHECK(code(windowed{.budget = {8}, .recent_share = share}) == refused);
-    CHECK(code(windowed{.budget = {8}, .sinks = 4, .recent = 4}) == fine);
-    CHECK(code(windowed{.budget = {8}, .sinks = 4, .recent = 5}) == refused);
-    CHECK(code(windowed{.budget = {8}, .sinks = static_cast<std::size_t>(-1), .recent = 1}) ==
-          refused);
-    CHECK(code(windowed{.budget = {8}, .sinks = 4, .recent_share = 0.5f}) == fine);
-    CHECK(code(windowed{.budget = {8}, .sinks = 5, .recent_share = 0.5f}) == refused);
-    CHECK(code(windowed{.budget = {8}, .recent_share = 1.0f}) == fine);
-    const std::vector<pare::kv::position_range> ranges{{10, 13}, {20, 22}, {9, 9}};
-    CHECK(code(windowed{.budget = {8}, .sinks = 3, .keep = ranges}) == fine);
-    CHECK(code(windowed{.budget = {8}, .sinks = 4, .keep = ranges}) == refused);
-    CHECK(code(policy<pare::kv::window, pare::kv::pyramid>{.budget = {8}, .sinks = 2}) == refused);
-    CHECK(code(policy<pare::kv::window, pare::kv::ada<>>{.budget = {{8}, 1.0f}}) == fine);
-    CHECK(code(policy<pare::kv::window, pare::kv::ada<>>{.budget = {{8}, 1.2f}}) == refused);
 }
 
 TEST_CASE("evict refuses what does not fit and leaves the tokens") {

@@ -30,6 +30,9 @@ class pool {
     static constexpr std::uint32_t none = static_cast<std::uint32_t>(-1);
 
   public:
+    pool(pool&&) noexcept = default;
+    pool& operator=(pool&&) noexcept = default;
+
     static constexpr std::size_t alignment = 64;  ///< of pages and blocks
     static constexpr std::size_t max_sizes = 16;  ///< different sizes of block
 
@@ -121,6 +124,8 @@ class pool {
     void reset_peak() noexcept { n_peak_ = n_used_; }
 
   private:
+    pool() noexcept = default;
+
     struct size_class {
         std::size_t bytes = 0;
         std::uint32_t partial = none;

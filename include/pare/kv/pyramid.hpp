@@ -15,12 +15,12 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 struct pyramid {
     std::size_t tokens_per_head = 0;
     std::size_t observed = 0;  ///< of snapkv, else 0
-    float beta = 20.0f;
+    float beta = 20.0f;        ///< 1 at least
 
     std::size_t tokens(std::size_t layer, std::size_t n_layers) const noexcept {
         if (n_layers < 2 || tokens_per_head <= observed) return tokens_per_head;
         const auto mean = static_cast<float>(tokens_per_head - observed);
-        const float least = mean / beta, most = 2.0f * mean - least;
+        const float least = mean / (beta > 1.0f ? beta : 1.0f), most = 2.0f * mean - least;
         const float share = static_cast<float>(layer) / static_cast<float>(n_layers - 1);
         return observed + static_cast<std::size_t>(most + share * (least - most) + 0.5f);
     }

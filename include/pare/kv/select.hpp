@@ -142,7 +142,8 @@ void rank_tokens(const policy<Scorer, Budget>& p, std::size_t budget, std::size_
 /// @param observe  observe(h, first): the head_observation of KV head h; `attention` and
 /// `positions`
 ///                 of `memory` may be used from `first` on, and `blocks` and `decoded`
-/// @param leave    leave(h, places) -> status: told for every head, places ascending, perhaps none
+/// @param leave    leave(h, places) -> status: told of the heads that lose tokens, places
+/// ascending; perhaps of none
 /// @return buffer_too_small when a head has more tokens than `memory` was made for,
 /// shape_mismatch when heads that must agree differ in length, or what `leave` says
 template <class Scorer, class Budget>

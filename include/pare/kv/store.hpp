@@ -283,6 +283,9 @@ class store {
         for (std::size_t s = 0; s < shape_.sequences; ++s) clear(s);
     }
     head& at(std::size_t sequence, std::size_t layer, std::size_t kv_head) noexcept {
+        PARE_ASSERT(
+            sequence < shape_.sequences && layer < shape_.layers && kv_head < shape_.kv_heads,
+            "no such head");
         return heads_[(sequence * shape_.layers + layer) * shape_.kv_heads + kv_head];
     }
     const head& at(std::size_t sequence, std::size_t layer, std::size_t kv_head) const noexcept {

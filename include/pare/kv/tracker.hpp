@@ -35,6 +35,10 @@ class tracker {
   public:
     /// @param tokens  of one head at most, before a plan
     static result<tracker> make(const shape& s, const Policy& policy, std::size_t tokens) noexcept {
+        if (s.layers == 0 || s.kv_heads == 0 || s.query_heads == 0 ||
+            s.query_heads % s.kv_heads != 0)
+            return error{errc::invalid_argument,
+                         "a tracker needs layers and KV heads that divide query heads"};
         if (const status ok = check(policy, s.layers); !ok) return ok.error();
         tracker made;
         auto memory = eviction_scratch::make(s, tokens);
@@ -63,8 +67,9 @@ class tracker {
 
     /// Tells that every head of a layer got the next n tokens, at its end.
     status append(std::size_t layer, std::size_t n) noexcept {
+        if (layer >= shape_.layers) return error{errc::invalid_argument, "no such layer", layer};
         for (std::size_t h = 0; h < shape_.kv_heads; ++h)
-            if (size(layer, h) + n > tokens_)
+            if (n > tokens_ - size(layer, h))
                 return error{errc::buffer_too_small, "more tokens than the tracker was made for"};
         for (std::size_t h = 0; h < shape_.kv_heads; ++h)
             for (std::size_t t = 0; t < n; ++t) {
@@ -80,6 +85,8 @@ class tracker {
     /// query's heads together. Needed once per layer, head and step by scorers of attention.
     status observe(std::size_t layer, std::size_t kv_head,
                    matrix_view<const float> probabilities) noexcept {
+        if (layer >= shape_.layers || kv_head >= shape_.kv_heads)
+            return error{errc::invalid_argument, "no such layer or head"};
         const std::size_t group = shape_.group_size(), n = probabilities.rows() / group;
         if (probabilities.rows() % group != 0 || probabilities.cols() != size(layer, kv_head))
             return error{errc::shape_mismatch, "probabilities: (queries * group_size, tokens)"};
@@ -108,6 +115,7 @@ class tracker {
     /// of every head in their order, and keeps the first size() tokens.
     /// @return what select_leaving() says
     status plan(std::size_t layer) noexcept {
+        if (layer >= shape_.layers) return error{errc::invalid_argument, "no such layer", layer};
         for (std::size_t h = 0; h < shape_.kv_heads; ++h) n_moves_[h] = 0;
         return select_leaving(
             policy_, shape_, layer, lengths_[layer], memory_,
