@@ -63,8 +63,10 @@ std::string verdict(const row& dense, std::span<const row> rows) {
             static_cast<double>(r.layers.bytes) / static_cast<double>(dense.layers.bytes);
         const double nll = r.quality.nll - dense.quality.nll;
         const bool faster = decode > 1 + noticeable || prefill > 1 + noticeable;
+        const bool slower = decode < 1 - noticeable || prefill < 1 - noticeable;
         text += r.recipe +
-                (faster                   ? " is faster here: "
+                (faster && slower         ? " is faster and slower here: "
+                 : faster                 ? " is faster here: "
                  : bytes < 1 - noticeable ? " only saves memory here: "
                                           : " does not pay here: ") +
                 "decode " + in_words(decode) + ", prefill " + in_words(prefill) + ", bytes " +
