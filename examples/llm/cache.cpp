@@ -16,6 +16,7 @@
 #include <pare/kv/window.hpp>
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -41,13 +42,13 @@ std::size_t page_bytes(const kv::block_layout& layout) {
 template <class Policy>
 class cache_of final : public cache {
   public:
-    cache_of(const config& c, const tools::kv_recipe& r, const Policy& policy, std::size_t tokens,
+    /// @param capacity  tokens of the longest sequence
+    cache_of(const config& c, const tools::kv_recipe& r, const Policy& policy, std::size_t capacity,
              std::size_t chunk)
-        : about_("the cache '" + r.text + "'"),
-          memory_(std::make_unique_for_overwrite<std::byte[]>(bytes_for(c, r, tokens))),
-          pool_(value_of(
-              kv::pool::make({memory_.get(), bytes_for(c, r, tokens)}, page_bytes(layout_of(c, r))),
-              about_)),
+        : about_("the cache '" + r.text + "'"), n_bytes_(bytes_for(c, r, policy, capacity, chunk)),
+          memory_(std::make_unique_for_overwrite<std::byte[]>(n_bytes_)),
+          pool_(value_of(kv::pool::make({memory_.get(), n_bytes_}, page_bytes(layout_of(c, r))),
+                         about_)),
           cache_(
               value_of(kv::cache<Policy>::make(shape_of(c), layout_of(c, r), policy, chunk, pool_),
                        about_)) {}
@@ -67,14 +68,18 @@ class cache_of final : public cache {
     const kv::store& tokens() const override { return cache_.tokens(); }
 
   private:
-    // Twice: for the mark. Memory that is never written to costs nothing.
-    static std::size_t bytes_for(const config& c, const tools::kv_recipe& r, std::size_t tokens) {
+    // Twice: for the mark. Pages that are never used cost nothing.
+    static std::size_t bytes_for(const config& c, const tools::kv_recipe& r, const Policy& policy,
+                                 std::size_t capacity, std::size_t chunk) {
         const kv::block_layout layout = layout_of(c, r);
-        return 2 * kv::store::bytes_for(shape_of(c), {&layout, 1}, page_bytes(layout), tokens) +
+        const std::size_t page = page_bytes(layout);
+        return 2 * std::min(kv::cache_bytes(shape_of(c), {&layout, 1}, page, policy, chunk),
+                            kv::store::bytes_for(shape_of(c), {&layout, 1}, page, capacity)) +
                kv::pool::alignment;
     }
 
     std::string about_;
+    std::size_t n_bytes_;
     std::unique_ptr<std::byte[]> memory_;
     kv::pool pool_;
     kv::cache<Policy> cache_;
@@ -117,6 +122,22 @@ any_budget budget_of(const tools::kv_recipe& r, std::size_t tokens) {
     return kv::uniform{tokens};
 }
 
+// visit(policy) with the recipe's policy for a budget of so many tokens.
+auto with_policy(const tools::kv_recipe& r, std::size_t tokens, auto&& visit) {
+    return std::visit(
+        [&](const auto& scorer, const auto& budget) {
+            return visit(kv::policy{.scorer = scorer,
+                                    .budget = budget,
+                                    .sinks = r.sinks,
+                                    .recent = r.recent,
+                                    .recent_share = r.recent_share,
+                                    .every = r.every,
+                                    .keep = {},
+                                    .across = r.across});
+        },
+        scorer_of(r), budget_of(r, tokens));
+}
+
 }  // namespace
 
 std::unique_ptr<cache> make_cache(const config& c, const cache_options& o, std::size_t capacity,
@@ -124,22 +145,10 @@ std::unique_ptr<cache> make_cache(const config& c, const cache_options& o, std::
     const tools::kv_recipe& r = o.recipe;
     const std::size_t budget =
         r.scorer == kv_scorer::full ? capacity : std::min(o.tokens, capacity);
-    // A layer of a pyramid has up to twice the mean, a head of a shared budget the whole layer's.
-    const std::size_t most = std::min(capacity, 2 * budget + r.every + chunk);
-    return std::visit(
-        [&](const auto& scorer, const auto& amount) -> std::unique_ptr<cache> {
-            const kv::policy policy{.scorer = scorer,
-                                    .budget = amount,
-                                    .sinks = r.sinks,
-                                    .recent = r.recent,
-                                    .recent_share = r.recent_share,
-                                    .every = r.every,
-                                    .keep = {},
-                                    .across = r.across};
-            return std::make_unique<cache_of<std::remove_const_t<decltype(policy)>>>(
-                c, r, policy, r.budget == kv_budget::uniform ? most : capacity, chunk);
-        },
-        scorer_of(r), budget_of(r, budget));
+    return with_policy(r, budget, [&](const auto& policy) -> std::unique_ptr<cache> {
+        using policy_t = std::remove_cvref_t<decltype(policy)>;
+        return std::make_unique<cache_of<policy_t>>(c, r, policy, capacity, chunk);
+    });
 }
 
 std::size_t full_bytes(const config& c, const tools::kv_recipe& r, std::size_t tokens) {
@@ -150,13 +159,16 @@ std::size_t full_bytes(const config& c, const tools::kv_recipe& r, std::size_t t
 std::size_t tokens_within(const config& c, const tools::kv_recipe& r, std::size_t bytes,
                           std::size_t chunk) {
     const kv::block_layout layout = layout_of(c, r);
-    const std::size_t tokens =
-        kv::store::tokens_within(shape_of(c), {&layout, 1}, page_bytes(layout), bytes);
-    const std::size_t passing = r.every - 1 + chunk;  // tokens over the budget, for a moment
-    if (tokens <= passing)
+    const std::size_t page = page_bytes(layout);
+    const std::size_t tokens = kv::tokens_within(bytes, [&](std::size_t n) {
+        return with_policy(r, n, [&](const auto& policy) {
+            return kv::cache_bytes(shape_of(c), {&layout, 1}, page, policy, chunk);
+        });
+    });
+    if (tokens == 0)
         throw tools::failure("the cache '" + r.text + "': not one token fits into " +
                              std::to_string(bytes) + " bytes");
-    return tokens - passing;
+    return tokens;
 }
 
 }  // namespace llm

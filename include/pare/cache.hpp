@@ -26,6 +26,8 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// Decoding therefore sees budget + 1 tokens, as A2SF and H2O define it.
 template <class Policy>
 class cache {
+    static_assert(eviction_policy<Policy>, "a cache is made with a kv::policy");
+
   public:
     /// @param layouts    one for all layers, or one for each
     /// @param max_chunk  tokens of one append() at most
@@ -35,15 +37,17 @@ class cache {
         if (const status ok = check(policy, s.layers); !ok) return ok.error();
         auto tokens = store::make(s, layouts, pool);
         if (!tokens) return tokens.error();
-        // The most tokens that a head can have between two evictions.
+        if (max_chunk == 0 || max_chunk >= std::size_t{1} << 31)
+            return error{errc::invalid_argument, "max_chunk is 1 or more, and below 2^31"};
+        // The most tokens that a head can have between two evictions: of a shared budget all of
+        // them.
         std::size_t most = 0;
         for (std::size_t l = 0; l < s.layers; ++l) {
-            std::size_t n = policy.budget.tokens(l, s.layers);
-            if constexpr (shared_budget<decltype(policy.budget)>)
-                n += (s.kv_heads - 1) * (n - policy.budget.floor(l, s.layers));
+            const std::size_t budget = policy.budget.tokens(l, s.layers);
+            const std::size_t heads = shared_budget<decltype(policy.budget)> ? s.kv_heads : 1;
+            const std::size_t n = heads * (budget + policy.every) - 1 + max_chunk;
             most = n > most ? n : most;
         }
-        most += policy.every - 1 + max_chunk;
         auto attention = attention_scratch::make(s, most);
         if (!attention) return attention.error();
         auto evictions = eviction_scratch::make(s, most);
@@ -70,11 +74,20 @@ class cache {
 
     /// Adds the next tokens of a layer. keys, values: (tokens, kv_heads * head_dim), rotated
     /// already by the positions length(layer), length(layer) + 1, ...
-    /// @return what store::append() says, or buffer_too_small for more than max_chunk tokens
+    /// @return what store::append() says; buffer_too_small for more than max_chunk tokens, or when
+    /// those appended before were not attended; what evict() says when an eviction that failed in
+    /// attend() fails again
     status append(std::size_t layer, matrix_view<const float> keys, matrix_view<const float> values,
                   std::size_t sequence = 0) noexcept {
         if (keys.rows() > weights_.size())
             return error{errc::buffer_too_small, "more tokens than max_chunk", keys.rows()};
+        if (!has_room(sequence, layer, keys.rows())) {
+            const status evicted =
+                evict(store_, sequence, layer, length(layer, sequence), policy_, evictions_);
+            if (!evicted) return evicted;
+            if (!has_room(sequence, layer, keys.rows()))
+                return error{errc::buffer_too_small, "attend() the tokens appended before"};
+        }
         const status added = store_.append(sequence, layer, keys, values, length(layer, sequence));
         if (added) lengths_[sequence * store_.shape().layers + layer] += keys.rows();
         return added;
@@ -83,7 +96,7 @@ class cache {
     /// Attention of the newest queries.rows() tokens, then the evictions. queries, out: (tokens,
     /// query_heads * head_dim).
     /// @return what attention() says, nothing done; or what evict() says, `out` and scores done,
-    /// and the next attend() evicts what is left over
+    /// and the next append() evicts what is left over
     template <executor Executor = serial>
     status attend(std::size_t layer, matrix_view<const float> queries, matrix_view<float> out,
                   Executor&& run = {}, std::size_t sequence = 0) noexcept {
@@ -110,7 +123,8 @@ class cache {
             lengths_[sequence * store_.shape().layers + l] = 0;
     }
 
-    /// Forgets the tokens at `position` and after: exact as long as none was evicted since.
+    /// Forgets the tokens at `position` and after; not the scores that their queries gave to
+    /// others, nor evictions since: fork() restores those too.
     status truncate(std::size_t position, std::size_t sequence = 0) noexcept {
         const status cut = store_.truncate(sequence, position);
         for (std::size_t l = 0; cut && l < store_.shape().layers; ++l) {
@@ -140,6 +154,13 @@ class cache {
     }
 
   private:
+    bool has_room(std::size_t sequence, std::size_t layer, std::size_t n) const noexcept {
+        const shape& s = store_.shape();
+        for (std::size_t h = 0; sequence < s.sequences && layer < s.layers && h < s.kv_heads; ++h)
+            if (!attention_.fits(s, store_.view(sequence, layer, h).size + n)) return false;
+        return true;
+    }
+
     cache(kv::store tokens, const Policy& policy, attention_scratch attention,
           eviction_scratch evictions, buffer<float> weights, buffer<std::size_t> lengths) noexcept
         : store_(std::move(tokens)), policy_(policy), attention_(std::move(attention)),
@@ -153,6 +174,31 @@ class cache {
     buffer<float> weights_;
     buffer<std::size_t> lengths_;
 };
+
+/// Bytes of a pool, in whole pages, that one sequence of such a cache takes at most.
+template <eviction_policy Policy>
+std::size_t cache_bytes(const shape& s, std::span<const block_layout> layouts,
+                        std::size_t page_bytes, const Policy& policy,
+                        std::size_t max_chunk) noexcept {
+    return store::bytes_of_blocks(s, layouts, page_bytes, [&](std::size_t layer) {
+        // Over the budget by `every` - 1, and by a chunk for a moment.
+        const std::size_t most =
+            policy.budget.tokens(layer, s.layers) + policy.every - 1 + max_chunk;
+        // Heads that share a budget have a last block each, partly filled.
+        if constexpr (shared_budget<decltype(policy.budget)>)
+            return s.kv_heads * (most + policy.every) / block_tokens + s.kv_heads;
+        else return s.kv_heads * ((most + block_tokens - 1) / block_tokens);
+    });
+}
+
+/// The largest budget n with bytes_of(n) <= bytes, 0 when there is none: a budget in bytes for any
+/// policy, with bytes_of(n) = cache_bytes() of that policy and n tokens.
+std::size_t tokens_within(std::size_t bytes, auto&& bytes_of) noexcept {
+    std::size_t tokens = 0;
+    for (std::size_t step = std::size_t{1} << 30; step != 0; step /= 2)
+        if (bytes_of(tokens + step) <= bytes) tokens += step;
+    return tokens;
+}
 
 }  // namespace pare::kv::inline PARE_ARCH_NAMESPACE
 

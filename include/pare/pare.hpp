@@ -20,6 +20,7 @@
 #include "kv/random_tokens.hpp"
 #include "kv/snapkv.hpp"
 #include "kv/tova.hpp"
+#include "kv/tracker.hpp"
 #include "kv/window.hpp"
 #include "prune/observer.hpp"
 #include "prune/optimal_brain.hpp"

@@ -4,9 +4,11 @@
 // dispatches at run time links all of them. It uses the library widely, so that the objects hold
 // its functions.
 #include <pare/io/safetensors.hpp>
+#include <pare/kv/tracker.hpp>
 #include <pare/pare.hpp>
 
 #include <array>
+#include <cstddef>
 #include <type_traits>
 
 namespace {
@@ -51,6 +53,50 @@ float run_layer(const char* path, const weight_array& weights, const token_array
     return sum;
 }
 
+/// A decoder with a cache, a fork, a plan for a cache of its own. @return tokens kept, -1 for a
+/// refusal
+template <class Scorer, class Budget>
+float run_cache(pare::kv::element type) {
+    namespace kv = pare::kv;
+    constexpr std::size_t dim = 16, heads = 2;
+    using policy_t = kv::policy<Scorer, Budget>;
+    const kv::shape shape{1, 2 * heads, heads, dim, 2};
+    const kv::block_layout layout{type, type, dim};
+    policy_t policy{.sinks = 2, .recent_share = 0.25f};
+    if constexpr (requires { policy.budget.per_head; }) policy.budget.per_head.tokens_per_head = 40;
+    else policy.budget.tokens_per_head = 40;
+    alignas(64) static std::array<std::byte, 1 << 16> memory;
+    auto pool = kv::pool::make(memory, kv::pool::page_bytes_for(kv::store::stored_bytes(layout)));
+    if (!pool) return -1.0f;
+    auto cache = kv::cache<policy_t>::make(shape, layout, policy, 1, *pool);
+    if (!cache) return -1.0f;
+    std::array<float, heads * dim> kv_row;
+    std::array<float, 2 * heads * dim> q, out;
+    pare::random random(1);
+    for (int t = 0; t < 60; ++t) {
+        for (float& x : kv_row) x = random.symmetric();
+        for (float& x : q) x = random.symmetric();
+        if (!cache->append(0, {kv_row.data(), 1, kv_row.size()},
+                           {kv_row.data(), 1, kv_row.size()}) ||
+            !cache->attend(0, {q.data(), 1, q.size()}, {out.data(), 1, out.size()}))
+            return -1.0f;
+        if (t == 50 && (!cache->fork(0, 1) || !cache->truncate(49) || !cache->fork(1, 0)))
+            return -1.0f;
+    }
+    float kept = 0.0f;
+    for (std::size_t h = 0; h < heads; ++h)
+        kept += static_cast<float>(cache->tokens().view(0, 0, h).size);
+    if constexpr (!kv::vector_scorer<Scorer>) {
+        auto tracker = kv::tracker<policy_t>::make(shape, policy, 64);
+        if (!tracker || !tracker->append(0, 41)) return -1.0f;
+        std::array<float, 82> probabilities{};
+        if (!tracker->observe(0, 0, {probabilities.data(), 2, 41}) || !tracker->plan(0))
+            return -1.0f;
+        kept += static_cast<float>(tracker->size(0, 0));
+    }
+    return kept;
+}
+
 }  // namespace
 
 float MIXED_FLAGS_NAME(const char* path);
@@ -63,11 +109,16 @@ float MIXED_FLAGS_NAME(const char* path) {
     for (float& w : weights) w = static_cast<float>(random.below(17));
     for (float& v : x) v = static_cast<float>(random.below(9));
     float sum = 0.0f;
-    for (const float part : {run_layer<pare::prune::n_m<2, 4>, float>(path, weights, x),
-                             run_layer<pare::prune::n_m<2, 4>, pare::f16>(path, weights, x),
-                             run_layer<pare::prune::n_m<1, 8>, pare::bf16>(path, weights, x),
-                             run_layer<pare::prune::unstructured, pare::f16>(path, weights, x),
-                             run_layer<pare::prune::dense, float>(path, weights, x)}) {
+    for (const float part :
+         {run_layer<pare::prune::n_m<2, 4>, float>(path, weights, x),
+          run_layer<pare::prune::n_m<2, 4>, pare::f16>(path, weights, x),
+          run_layer<pare::prune::n_m<1, 8>, pare::bf16>(path, weights, x),
+          run_layer<pare::prune::unstructured, pare::f16>(path, weights, x),
+          run_layer<pare::prune::dense, float>(path, weights, x),
+          run_cache<pare::kv::a2sf, pare::kv::uniform>(pare::kv::element::f16),
+          run_cache<pare::kv::h2o, pare::kv::ada<>>(pare::kv::element::i8),
+          run_cache<pare::kv::key_norm, pare::kv::pyramid>(pare::kv::element::i4),
+          run_cache<pare::kv::tova, pare::kv::uniform>(pare::kv::element::f32)}) {
         if (part < 0.0f) return -1.0f;
         sum += part;
     }

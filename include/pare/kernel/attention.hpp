@@ -29,6 +29,8 @@ inline constexpr std::size_t segment_tokens = segment_blocks * kv::block_tokens;
 inline constexpr std::size_t pass_rows = 16;
 /// What a token that a query does not see has for a logit: finite, for -ffast-math.
 inline constexpr float unseen = -1e30f;
+/// The largest logit where there is none yet; what lies below it weighs nothing.
+inline constexpr float nothing_seen = unseen / 2;
 inline constexpr std::size_t max_group_size = 256;
 
 constexpr std::size_t rows_of(std::size_t group_size) noexcept {
@@ -51,6 +53,8 @@ class attention_scratch {
         const std::size_t rows = detail::rows_of(s.group_size());
         const std::size_t segments =
             (tokens + detail::segment_tokens - 1) / detail::segment_tokens + 1;
+        if (tokens >= std::size_t{1} << 32)
+            return error{errc::invalid_argument, "positions have 32 bits", tokens};
         made.tokens_ = tokens;
         const std::size_t padded_dim = (s.head_dim + kv::group - 1) / kv::group * kv::group;
         // Queries, outputs, logits, probabilities of all tokens and the largest logits for the tap.
@@ -115,7 +119,7 @@ class attention_pass {
              std::size_t position, const score_tap& tap) noexcept {
         n_rows_ = queries.rows() * group_size_;
         load_queries(queries);
-        most_.fill(unseen);
+        most_.fill(nothing_seen);
         sum_.fill(0.0f);
         shift_.fill(0.0f);
         std::array<simd::kv_block, segment_blocks> blocks;
@@ -220,12 +224,12 @@ class attention_pass {
             most.store_aligned(each.data());
             float largest = each[0];
             for (const float x : each) largest = x > largest ? x : largest;
-            simd::exp_of_negative(vecf(most_[r] - largest)).store_aligned(each.data());
+            simd::exp_or_zero(vecf(most_[r] - largest)).store_aligned(each.data());
             rescale_[r] = each[0];
             most_[r] = largest;
             vecf sum(0.0f);
             for (std::size_t t = 0; t < n_tokens_; t += lanes) {
-                const vecf p = simd::exp_of_negative(vecf::load_unaligned(row + t) - vecf(largest));
+                const vecf p = simd::exp_or_zero(vecf::load_unaligned(row + t) - vecf(largest));
                 p.store_unaligned(row + t);
                 if (kept != nullptr) p.store_unaligned(kept + r * segment_tokens + t);
                 sum = sum + p;
@@ -272,14 +276,14 @@ class attention_pass {
         });
     }
 
-    bool sees_a_token(std::size_t row) const noexcept { return most_[row] > unseen; }
+    bool sees_a_token(std::size_t row) const noexcept { return most_[row] > nothing_seen; }
 
     void store(matrix_view<float> out) const noexcept {
         for (std::size_t r = 0; r < n_rows_; ++r) {
-            const float share = sees_a_token(r) ? 1.0f / sum_[r] : 0.0f;
+            const bool any = sees_a_token(r);
             for (std::size_t d = 0; d < dim_; ++d)
                 out(r / group_size_, r % group_size_ * dim_ + d) =
-                    (out_[r * padded_ + d] + shift_[r]) * share;
+                    any ? (out_[r * padded_ + d] + shift_[r]) / sum_[r] : 0.0f;
         }
     }
 
@@ -287,6 +291,8 @@ class attention_pass {
         using simd::lanes, simd::vecf;
         const float share =
             tap.across == kv::reduction::mean ? 1.0f / static_cast<float>(group_size_) : 1.0f;
+        const auto weight = [&](std::size_t row) { return tap.weights[row / group_size_]; };
+        const bool is_max = tap.across == kv::reduction::max;  // which is taken before weighing
         std::size_t segment = 0, block = 0;
         alignas(64) std::array<float, max_group_size> factor;
         for (kv::ledger_row* row = first; row != nullptr; row = row->next) {
@@ -299,25 +305,24 @@ class attention_pass {
                     alignas(64) std::array<float, lanes> below{};
                     for (std::size_t l = 0; l < lanes && r + l < n_rows_; ++l)
                         below[l] = largest[r + l] - most_[r + l];
-                    simd::exp_of_negative(vecf::load_aligned(below.data()))
-                        .store_aligned(&factor[r]);
+                    simd::exp_or_zero(vecf::load_aligned(below.data())).store_aligned(&factor[r]);
                 }
                 for (std::size_t r = 0; r < n_rows_; ++r)
                     factor[r] *=
-                        sees_a_token(r) ? share * tap.weights[r / group_size_] / sum_[r] : 0.0f;
+                        sees_a_token(r) ? share * (is_max ? 1.0f : weight(r)) / sum_[r] : 0.0f;
             }
             for (std::size_t t = 0; t < kv::block_tokens; t += lanes) {
                 float* const to = row->attention.data() + t;
                 vecf total = vecf(tap.carry) * vecf::load_unaligned(to);
                 const float* p = kept + block * kv::block_tokens + t;
-                if (tap.across == kv::reduction::max) {
+                if (is_max) {
                     for (std::size_t r = 0; r < n_rows_; r += group_size_) {
                         vecf most(0.0f);
                         for (std::size_t g = 0; g < group_size_; ++g)
                             most = xsimd::max(
                                 most, vecf(factor[r + g]) *
                                           vecf::load_unaligned(p + (r + g) * segment_tokens));
-                        total = total + most;
+                        total = simd::fma(vecf(weight(r)), most, total);
                     }
                 } else {
                     for (std::size_t r = 0; r < n_rows_; ++r)

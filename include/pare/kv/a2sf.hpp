@@ -22,6 +22,11 @@ struct a2sf {
     void score(const head_observation& head, std::span<float> scores) const noexcept {
         for (std::size_t t = 0; t < scores.size(); ++t) scores[t] = head.attention[t];
     }
+    status check() const noexcept {
+        if (!(0.0f <= forgetting && forgetting <= 1.0f))
+            return error{errc::invalid_argument, "forgetting is between 0 and 1"};
+        return {};
+    }
 
   private:
     float power(std::size_t n) const noexcept {

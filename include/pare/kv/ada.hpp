@@ -23,6 +23,12 @@ struct ada {
     std::size_t floor(std::size_t layer, std::size_t n_layers) const noexcept {
         return static_cast<std::size_t>(safeguard * static_cast<float>(tokens(layer, n_layers)));
     }
+    status check() const noexcept {
+        if (!(0.0f <= safeguard && safeguard <= 1.0f))
+            return error{errc::invalid_argument, "safeguard is between 0 and 1"};
+        if constexpr (checkable<PerHead>) return per_head.check();
+        else return {};
+    }
 };
 
 static_assert(shared_budget<ada<>>);

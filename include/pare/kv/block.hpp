@@ -20,11 +20,13 @@ namespace pare::kv {
 enum class element : std::uint8_t { f32, f16, bf16, i8, i4 };
 
 /// Bits of one stored number, without its share of the scales.
-constexpr std::size_t bits_of(element e) noexcept {
+PARE_ALWAYS_INLINE constexpr std::size_t bits_of(element e) noexcept {
     constexpr std::array<std::size_t, 5> bits{32, 16, 16, 8, 4};
     return bits[static_cast<std::size_t>(e)];
 }
-constexpr bool has_scales(element e) noexcept { return e == element::i8 || e == element::i4; }
+PARE_ALWAYS_INLINE constexpr bool has_scales(element e) noexcept {
+    return e == element::i8 || e == element::i4;
+}
 
 /// Tokens of a block: what one head's keys and values are stored and freed by.
 inline constexpr std::size_t block_tokens = 32;
@@ -41,23 +43,29 @@ struct block_layout {
     element values = element::f32;
     std::size_t head_dim = 0;  ///< channels, even
 
-    static constexpr std::size_t group_bytes(element e) noexcept { return group * bits_of(e) / 8; }
+    PARE_ALWAYS_INLINE static constexpr std::size_t group_bytes(element e) noexcept {
+        return group * bits_of(e) / 8;
+    }
     /// Channels of a stored value: whole groups.
-    constexpr std::size_t padded_dim() const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t padded_dim() const noexcept {
         return (head_dim + group - 1) / group * group;
     }
-    constexpr std::size_t tile_bytes() const noexcept { return head_dim * group_bytes(keys); }
-    constexpr std::size_t value_bytes() const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t tile_bytes() const noexcept {
+        return head_dim * group_bytes(keys);
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t value_bytes() const noexcept {
         return padded_dim() / group * group_bytes(values);
     }
-    constexpr std::size_t values_at() const noexcept { return block_tokens / group * tile_bytes(); }
-    constexpr std::size_t key_scales_at() const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t values_at() const noexcept {
+        return block_tokens / group * tile_bytes();
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t key_scales_at() const noexcept {
         return values_at() + block_tokens * value_bytes();
     }
-    constexpr std::size_t value_scales_at() const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t value_scales_at() const noexcept {
         return key_scales_at() + (has_scales(keys) ? 2 * block_tokens * sizeof(f16) : 0);
     }
-    constexpr std::size_t bytes() const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t bytes() const noexcept {
         return value_scales_at() + (has_scales(values) ? 2 * block_tokens * sizeof(f16) : 0);
     }
 
@@ -75,6 +83,14 @@ struct affine {
     f16 scale, minimum;
 };
 
+// The half above (1) or below (-1) a finite one that is not the largest.
+inline f16 next(f16 x, int direction) noexcept {
+    if ((x.bits & 0x7fff) == 0)
+        return {static_cast<std::uint16_t>(direction > 0 ? 0x0001 : 0x8001)};
+    const bool away = (x.bits >> 15) == (direction < 0 ? 1 : 0);
+    return {static_cast<std::uint16_t>(away ? x.bits + 1 : x.bits - 1)};
+}
+
 // Scale and minimum that map `numbers` to codes in [0, levels]. Decided by comparisons that a NaN
 // fails, so that any input gives numbers that decode.
 inline affine fit(std::span<const float> numbers, float levels) noexcept {
@@ -86,9 +102,13 @@ inline affine fit(std::span<const float> numbers, float levels) noexcept {
     if (least < -65504.0f) least = -65504.0f;
     if (most > 65504.0f) most = 65504.0f;
     if (!(least <= most)) least = most = 0.0f;
-    const f16 minimum = from_float<f16>(least);
+    // Rounded outwards, the minimum down and the scale up, so that no number is cut.
+    f16 minimum = from_float<f16>(least);
+    if (to_float(minimum) > least) minimum = next(minimum, -1);
     const float range = most - to_float(minimum);
-    return {from_float<f16>(range > 0.0f ? range / levels : 0.0f), minimum};
+    f16 scale = from_float<f16>(range > 0.0f ? range / levels : 0.0f);
+    if (to_float(scale) * levels < range) scale = next(scale, 1);
+    return {scale, minimum};
 }
 
 inline unsigned code_of(float x, affine a, unsigned levels) noexcept {
@@ -208,7 +228,8 @@ inline token_of_block value_of(const block_layout& layout, std::byte* block,
 }  // namespace detail
 
 /// Stores the key and value (head_dim) of one token of a block, rounded to its types: to nearest,
-/// for i8 and i4 within the token's own range (numbers beyond +-65504 are cut, NaN gives a code).
+/// for i8 and i4 to 1/255 and 1/15 of the token's own range (numbers beyond +-65504 are cut, NaN
+/// gives a code).
 /// The channels that pad a value must be zero: a block starts zeroed.
 inline void write_token(const block_layout& layout, std::byte* block, std::size_t token,
                         std::span<const float> key, std::span<const float> value) noexcept {

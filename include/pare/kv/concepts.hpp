@@ -4,6 +4,7 @@
 #define PARE_KV_CONCEPTS_HPP
 
 #include "../core/config.hpp"
+#include "../core/status.hpp"
 #include "block.hpp"
 
 #include <concepts>
@@ -23,15 +24,16 @@ class head_observation {
     /// @param blocks  (tokens / 32 rounded up) where the tokens lie, in order; none of them: a head
     ///                whose keys and values the engine keeps
     /// @param decoded  (2 * head_dim) memory for key() and value()
-    constexpr head_observation(std::span<const float> sums, std::span<const std::uint32_t> where,
-                               std::size_t next_position,
-                               std::span<const std::byte* const> blocks = {},
-                               const block_layout* layout = nullptr,
-                               std::span<float> decoded = {}) noexcept
+    PARE_ALWAYS_INLINE constexpr head_observation(std::span<const float> sums,
+                                                  std::span<const std::uint32_t> where,
+                                                  std::size_t next_position,
+                                                  std::span<const std::byte* const> blocks = {},
+                                                  const block_layout* layout = nullptr,
+                                                  std::span<float> decoded = {}) noexcept
         : attention(sums), positions(where), now(next_position), blocks_(blocks), layout_(layout),
           decoded_(decoded) {}
 
-    constexpr std::size_t size() const noexcept { return positions.size(); }
+    PARE_ALWAYS_INLINE constexpr std::size_t size() const noexcept { return positions.size(); }
 
     /// The stored key or value of a token (head_dim), valid until the next call.
     PARE_ALWAYS_INLINE std::span<const float> key(std::size_t token) const noexcept {
@@ -96,6 +98,13 @@ template <class B>
 concept shared_budget = budget<B> && requires(const B& b, std::size_t layer) {
     { b.floor(layer, layer) }
     noexcept->std::same_as<std::size_t>;
+};
+
+/// A scorer or budget that can refuse its own parameters.
+template <class P>
+concept checkable = requires(const P& p) {
+    { p.check() }
+    noexcept->std::same_as<status>;
 };
 
 /// How the probabilities of the query heads that share a KV head become one.

@@ -7,6 +7,7 @@
 #include "concepts.hpp"
 #include "uniform.hpp"
 
+#include <concepts>
 #include <cstddef>
 #include <span>
 
@@ -27,8 +28,15 @@ struct policy {
     std::size_t recent = 0;     ///< newest tokens at least: grace for tokens no query has seen
     float recent_share = 0.0f;  ///< newest tokens as a share of the budget, rounded down
     std::size_t every = 1;      ///< evicts when this many tokens are over the budget, all at once
-    std::span<const position_range> keep{};
-    reduction across = reduction::mean;  ///< of the query heads that share a KV head
+    std::span<const position_range> keep{};  ///< must outlive whatever has the policy
+    reduction across = reduction::mean;      ///< of the query heads that share a KV head
+};
+
+/// What caches and trackers are made with.
+template <class P>
+concept eviction_policy = requires(const P& p) {
+    requires token_scorer<decltype(P::scorer)> && budget<decltype(P::budget)>;
+    { p.keep } -> std::convertible_to<std::span<const position_range>>;
 };
 
 inline namespace PARE_ARCH_NAMESPACE {
@@ -50,10 +58,17 @@ template <class Scorer, class Budget>
 status check(const policy<Scorer, Budget>& p, std::size_t n_layers) noexcept {
     if (!(0.0f <= p.recent_share && p.recent_share <= 1.0f))
         return error{errc::invalid_argument, "recent_share is between 0 and 1"};
-    if (p.every == 0) return error{errc::invalid_argument, "every is 1 or more"};
+    constexpr std::size_t limit = std::size_t{1} << 31;  // positions have 32 bits
+    if (p.every == 0 || p.every >= limit)
+        return error{errc::invalid_argument, "every is 1 or more, and below 2^31"};
+    if constexpr (checkable<Scorer>)
+        if (const status ok = p.scorer.check(); !ok) return ok;
+    if constexpr (checkable<Budget>)
+        if (const status ok = p.budget.check(); !ok) return ok;
     for (std::size_t l = 0; l < n_layers; ++l) {
         const std::size_t tokens = p.budget.tokens(l, n_layers);
-        if (tokens == 0) return error{errc::invalid_argument, "the budget keeps no token", l};
+        if (tokens == 0 || tokens >= limit)
+            return error{errc::invalid_argument, "a budget keeps 1 token or more, below 2^31", l};
         std::size_t left = tokens;
         const auto take = [&left](std::size_t n) {
             const bool fits = n <= left;

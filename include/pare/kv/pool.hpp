@@ -34,7 +34,7 @@ class pool {
     pool& operator=(pool&&) noexcept = default;
 
     static constexpr std::size_t alignment = 64;  ///< of pages and blocks
-    static constexpr std::size_t max_sizes = 16;  ///< different sizes of block
+    static constexpr std::size_t max_sizes = 16;  ///< different sizes of block at a time
 
     /// Uses as many whole pages of `page_bytes` (rounded up to 64) as fit into `memory`, which must
     /// outlive the pool and everything made on it.
@@ -50,10 +50,6 @@ class pool {
         made.base_ = memory.data() + skip;
         made.page_bytes_ = page_bytes;
         made.n_pages_ = (memory.size() - skip) / page_bytes;
-        for (std::size_t i = made.n_pages_; i-- > 0;) {
-            ::new (static_cast<void*>(made.base_ + i * page_bytes)) page{};
-            made.push(made.free_, static_cast<std::uint32_t>(i));
-        }
         return made;
     }
 
@@ -64,6 +60,7 @@ class pool {
     /// Blocks of `bytes` that one page of `page_bytes` holds.
     static constexpr std::size_t blocks_per_page(std::size_t page_bytes,
                                                  std::size_t bytes) noexcept {
+        if (page_bytes < sizeof(page)) return 0;
         const std::size_t fit = (rounded(page_bytes) - sizeof(page)) / rounded(bytes);
         return fit < 64 ? fit : 64;
     }
@@ -76,22 +73,24 @@ class pool {
     void* allocate(std::size_t bytes) noexcept {
         bytes = rounded(bytes);
         const std::size_t fit = bytes == 0 ? 0 : blocks_per_page(page_bytes_, bytes);
-        std::uint32_t* const list = fit == 0 ? nullptr : partial_pages(bytes);
-        if (list == nullptr) return nullptr;
-        if (*list == none) {
-            if (free_ == none) return nullptr;
-            const std::uint32_t taken = free_;
-            unlink(free_, taken);
+        size_class* const c = fit == 0 ? nullptr : class_of(bytes);
+        if (c == nullptr) return nullptr;
+        if (c->partial == none) {
+            if (free_ == none && n_touched_ == n_pages_) return nullptr;
+            const auto taken = free_ != none ? free_ : static_cast<std::uint32_t>(n_touched_);
+            if (free_ != none) unlink(free_, taken);
+            else ::new (static_cast<void*>(base_ + n_touched_++ * page_bytes_)) page{};
             at(taken).block_bytes = static_cast<std::uint32_t>(bytes);
             at(taken).free_blocks = ~std::uint64_t{0} >> (64 - fit);
-            push(*list, taken);
+            push(c->partial, taken);
+            ++c->n_pages;
             if (++n_used_ > n_peak_) n_peak_ = n_used_;
         }
-        const std::uint32_t index = *list;
+        const std::uint32_t index = c->partial;
         page& p = at(index);
         const std::size_t block = static_cast<std::size_t>(std::countr_zero(p.free_blocks));
         p.free_blocks &= p.free_blocks - 1;
-        if (p.free_blocks == 0) unlink(*list, index);
+        if (p.free_blocks == 0) unlink(c->partial, index);
         return base_ + index * page_bytes_ + sizeof(page) + block * bytes;
     }
 
@@ -104,14 +103,15 @@ class pool {
         const std::uint64_t bit = std::uint64_t{1}
                                   << ((offset % page_bytes_ - sizeof(page)) / bytes);
         PARE_ASSERT((p.free_blocks & bit) == 0, "a block is released twice");
-        std::uint32_t& list = *partial_pages(bytes);
-        if (p.free_blocks == 0) push(list, index);
+        size_class& c = *class_of(bytes);
+        if (p.free_blocks == 0) push(c.partial, index);
         p.free_blocks |= bit;
         if (static_cast<std::size_t>(std::popcount(p.free_blocks)) ==
             blocks_per_page(page_bytes_, bytes)) {
-            unlink(list, index);
+            unlink(c.partial, index);
             p.block_bytes = 0;
             push(free_, index);
+            --c.n_pages;
             --n_used_;
         }
     }
@@ -128,19 +128,22 @@ class pool {
 
     struct size_class {
         std::size_t bytes = 0;
-        std::uint32_t partial = none;
+        std::size_t n_pages = 0;       // of this size
+        std::uint32_t partial = none;  // those with free blocks
     };
 
     page& at(std::uint32_t index) noexcept {
         return *std::launder(reinterpret_cast<page*>(base_ + index * page_bytes_));
     }
-    // The list of this size; null when there are too many sizes.
-    std::uint32_t* partial_pages(std::size_t bytes) noexcept {
+    // Of this size, or one that no page has; null when there are too many sizes.
+    size_class* class_of(std::size_t bytes) noexcept {
+        size_class* unused = nullptr;
         for (size_class& c : classes_) {
-            if (c.bytes == 0) c.bytes = bytes;
-            if (c.bytes == bytes) return &c.partial;
+            if (c.bytes == bytes) return &c;
+            if (c.n_pages == 0) unused = &c;
         }
-        return nullptr;
+        if (unused != nullptr) unused->bytes = bytes;
+        return unused;
     }
     void push(std::uint32_t& list, std::uint32_t index) noexcept {
         at(index).previous = none;
@@ -157,6 +160,7 @@ class pool {
 
     std::byte* base_ = nullptr;
     std::size_t page_bytes_ = 0, n_pages_ = 0, n_used_ = 0, n_peak_ = 0;
+    std::size_t n_touched_ = 0;  // pages that were ever used: memory beyond is never written to
     std::uint32_t free_ = none;
     std::array<size_class, max_sizes> classes_{};
 };

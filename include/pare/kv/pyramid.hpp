@@ -20,9 +20,13 @@ struct pyramid {
     std::size_t tokens(std::size_t layer, std::size_t n_layers) const noexcept {
         if (n_layers < 2 || tokens_per_head <= observed) return tokens_per_head;
         const auto mean = static_cast<float>(tokens_per_head - observed);
-        const float least = mean / (beta > 1.0f ? beta : 1.0f), most = 2.0f * mean - least;
+        const float least = mean / beta, most = 2.0f * mean - least;
         const float share = static_cast<float>(layer) / static_cast<float>(n_layers - 1);
         return observed + static_cast<std::size_t>(most + share * (least - most) + 0.5f);
+    }
+    status check() const noexcept {
+        if (!(1.0f <= beta)) return error{errc::invalid_argument, "beta is 1 at least"};
+        return {};
     }
 };
 

@@ -57,12 +57,13 @@ inline std::uint32_t rank_of(float score) noexcept {
     return rank - (rank == kept_anyway ? 1 : 0);
 }
 
-// By rank; of equal ranks the earlier position is lower.
+// By rank; of equal ranks the earlier position is lower, of equal positions the earlier head.
 struct by_rank {
     const std::uint32_t* ranks;
     const std::uint32_t* positions;
     bool operator()(std::uint32_t a, std::uint32_t b) const noexcept {
-        return ranks[a] != ranks[b] ? ranks[a] < ranks[b] : positions[a] < positions[b];
+        if (ranks[a] != ranks[b]) return ranks[a] < ranks[b];
+        return positions[a] != positions[b] ? positions[a] < positions[b] : a < b;
     }
 };
 struct ascending {

@@ -30,10 +30,22 @@ struct snapkv {
         for (std::size_t t = 0; t < scores.size(); ++t) {
             const std::size_t begin = t < half ? 0 : t - half;
             const std::size_t end = t + half + 1 < scores.size() ? t + half + 1 : scores.size();
-            float sum = 0.0f;
-            for (std::size_t i = begin; i < end; ++i) sum += head.attention[i];
-            scores[t] = sum / static_cast<float>(end - begin);
+            float sum = 0.0f, n = 0.0f;
+            for (std::size_t i = begin; i < end; ++i) {
+                // The observed queries' own tokens are not pooled with those before them.
+                if (i != t && head.positions[i] + observed >= head.now) continue;
+                sum += head.attention[i];
+                n += 1.0f;
+            }
+            scores[t] = sum / n;
         }
+    }
+
+    status check() const noexcept {
+        if (observed == 0 || pooling % 2 == 0)
+            return error{errc::invalid_argument,
+                         "snapkv observes a query or more, pools odd numbers"};
+        return {};
     }
 
   private:

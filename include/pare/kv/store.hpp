@@ -146,6 +146,8 @@ class store {
     /// shares the blocks and the pool is exhausted; then some of them are still there.
     status remove(std::size_t sequence, std::size_t layer, std::size_t kv_head,
                   std::span<const std::uint32_t> places) noexcept {
+        if (sequence >= shape_.sequences || layer >= shape_.layers || kv_head >= shape_.kv_heads)
+            return error{errc::invalid_argument, "no such head"};
         head& h = at(sequence, layer, kv_head);
         ledger_row* row = h.last;
         std::size_t first = row == nullptr ? 0 : h.size - row->size;  // place of the row's first
@@ -175,8 +177,11 @@ class store {
         return {};
     }
 
-    /// Forgets every token at `position` and after: exact as long as none was evicted since.
+    /// Forgets every token at `position` and after; not the scores that their queries gave to
+    /// others, nor evictions since: fork() restores those too.
     status truncate(std::size_t sequence, std::size_t position) noexcept {
+        if (sequence >= shape_.sequences)
+            return error{errc::invalid_argument, "no such sequence", sequence};
         for (std::size_t l = 0; l < shape_.layers; ++l)
             for (std::size_t h = 0; h < shape_.kv_heads; ++h) {
                 std::size_t place = at(sequence, l, h).size;
@@ -233,38 +238,41 @@ class store {
         return {};
     }
 
-    /// Bytes of a pool, in whole pages, that one sequence with `tokens` tokens in every head takes
-    /// at most.
+    /// Bytes of a pool, in whole pages, of one sequence with `tokens` tokens in every head. Pages
+    /// hold 64 blocks at most, ledger rows included: small pages, of a block or two, waste least.
+    /// Forks and evictions may leave pages partly filled beyond that. The largest number there is
+    /// when a block does not fit into a page.
     static std::size_t bytes_for(const kv::shape& s, std::span<const block_layout> layouts,
                                  std::size_t page_bytes, std::size_t tokens) noexcept {
-        const std::size_t blocks = (tokens + block_tokens - 1) / block_tokens * s.kv_heads;
-        const auto pages = [&](std::size_t n, std::size_t bytes) {
-            const std::size_t fit = pool::blocks_per_page(page_bytes, bytes);
-            return (n + fit - 1) / fit * pool::rounded(page_bytes);
-        };
-        const std::size_t per_layout = s.layers / layouts.size();  // layers: all, or one
-        std::size_t bytes = pages(blocks * s.layers, sizeof(ledger_row));
-        for (std::size_t l = 0; l < layouts.size(); ++l) {
-            std::size_t same = 0;  // layouts of one size share pages: counted at the first of them
-            for (std::size_t k = 0; k < layouts.size(); ++k) {
-                if (stored_bytes(layouts[k]) != stored_bytes(layouts[l])) continue;
-                if (k < l) break;
-                same += per_layout;
-            }
-            if (same != 0) bytes += pages(blocks * same, stored_bytes(layouts[l]));
-        }
-        return bytes;
+        const std::size_t blocks = s.kv_heads * ((tokens + block_tokens - 1) / block_tokens);
+        return bytes_of_blocks(s, layouts, page_bytes, [&](std::size_t) { return blocks; });
     }
     std::size_t bytes_for(std::size_t tokens) const noexcept {
         return bytes_for(shape_, layouts_.span(), pool_->page_bytes(), tokens);
     }
-    /// The most tokens per head for which one sequence stays within `bytes` of a pool.
-    static std::size_t tokens_within(const kv::shape& s, std::span<const block_layout> layouts,
-                                     std::size_t page_bytes, std::size_t bytes) noexcept {
-        std::size_t tokens = 0;
-        for (std::size_t step = std::size_t{1} << 31; step >= block_tokens; step /= 2)
-            if (bytes_for(s, layouts, page_bytes, tokens + step) <= bytes) tokens += step;
-        return tokens;
+    /// The same with blocks(layer) blocks in all heads of a layer together.
+    static std::size_t bytes_of_blocks(const kv::shape& s, std::span<const block_layout> layouts,
+                                       std::size_t page_bytes, auto&& blocks) noexcept {
+        constexpr std::size_t endless = static_cast<std::size_t>(-1);
+        if (layouts.empty() || (layouts.size() != 1 && layouts.size() != s.layers)) return endless;
+        const auto stored = [&](std::size_t layer) {
+            return stored_bytes(layouts[layouts.size() == 1 ? 0 : layer]);
+        };
+        std::size_t n_rows = 0, bytes = 0;
+        const auto add = [&](std::size_t n, std::size_t block_bytes) {
+            const std::size_t fit = pool::blocks_per_page(page_bytes, block_bytes);
+            if (fit == 0 || bytes == endless) bytes = endless;
+            else bytes += (n + fit - 1) / fit * pool::rounded(page_bytes);
+        };
+        for (std::size_t l = 0; l < s.layers; ++l) {
+            n_rows += blocks(l);
+            std::size_t n = 0, k = 0;  // layers of one size share pages: counted at their first
+            for (; k < s.layers && (k >= l || stored(k) != stored(l)); ++k)
+                if (stored(k) == stored(l)) n += blocks(k);
+            if (k == s.layers) add(n, stored(l));
+        }
+        add(n_rows, sizeof(ledger_row));
+        return bytes;
     }
 
   private:

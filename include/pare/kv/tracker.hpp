@@ -28,6 +28,7 @@ inline namespace PARE_ARCH_NAMESPACE {
 /// values.
 template <class Policy>
 class tracker {
+    static_assert(eviction_policy<Policy>, "a tracker is made with a kv::policy");
     using scorer = decltype(Policy::scorer);
     static_assert(!vector_scorer<scorer>,
                   "a tracker has no keys and values to show this scorer: use kv::cache");
@@ -69,7 +70,8 @@ class tracker {
     status append(std::size_t layer, std::size_t n) noexcept {
         if (layer >= shape_.layers) return error{errc::invalid_argument, "no such layer", layer};
         for (std::size_t h = 0; h < shape_.kv_heads; ++h)
-            if (n > tokens_ - size(layer, h))
+            if (n > tokens_ - size(layer, h) ||
+                lengths_[layer] + n >= static_cast<std::uint32_t>(-1))
                 return error{errc::buffer_too_small, "more tokens than the tracker was made for"};
         for (std::size_t h = 0; h < shape_.kv_heads; ++h)
             for (std::size_t t = 0; t < n; ++t) {
@@ -91,6 +93,7 @@ class tracker {
         if (probabilities.rows() % group != 0 || probabilities.cols() != size(layer, kv_head))
             return error{errc::shape_mismatch, "probabilities: (queries * group_size, tokens)"};
         if constexpr (attention_scorer<scorer>) {
+            if (n == 0) return {};
             const auto sums =
                 attention_.span().subspan(first(layer, kv_head), size(layer, kv_head));
             for (float& sum : sums) sum *= policy_.scorer.carry(n);

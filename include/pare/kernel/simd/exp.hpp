@@ -50,6 +50,12 @@ inline vecf exp_of_negative(vecf x) noexcept {
     return from_bits(as_bits(p) + n.exponent);
 }
 
+/// The same, but 0 below -87.
+inline vecf exp_or_zero(vecf x) noexcept {
+    const veci keep = (as_bits(x + vecf(87.0f)) >> 31) - veci(1u);  // all ones unless negative
+    return from_bits(as_bits(exp_of_negative(x)) & keep);
+}
+
 }  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
 #endif
 

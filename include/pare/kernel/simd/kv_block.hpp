@@ -9,6 +9,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
@@ -23,7 +25,7 @@ inline constexpr std::size_t queries_at_once = 4;
 
 namespace detail {
 
-#if !defined(__SSE4_1__) && !defined(__AVX2__)
+#if !defined(__AVX2__) && (!defined(__SSE4_1__) || defined(__AVX__))
 inline vecf from_bytes(const std::uint8_t* p) noexcept {
 #if defined(__aarch64__)
     std::uint32_t four;
