@@ -55,10 +55,8 @@ double half_step_16(double x, int bits, int least_exponent) {
 }
 double half_step_f16(double x) { return half_step_16(x, 11, -14); }
 
-// How far a stored number may be off. i8, i4: within [minimum, minimum + levels * scale] half a
-// step; a number outside is off by what lies outside. That is the rounding of minimum at the lower
-// end, of range / levels to the scale, levels times, at the upper. Floats that compute in between
-// add a few roundings of the largest number.
+// How far a stored number may be off. i8, i4: half a step, where the minimum was rounded down and
+// the step up to halves. Floats that compute in between add a few roundings of the largest number.
 double error_bound(element e, double x, std::span<const float> token) {
     const auto [least, most] = std::minmax_element(token.begin(), token.end());
     const double low = static_cast<double>(*least), high = static_cast<double>(*most);
@@ -74,11 +72,9 @@ double error_bound(element e, double x, std::span<const float> token) {
             break;
     }
     const double levels = e == element::i8 ? 255.0 : 15.0;
-    const double step = (high - low + half_step_f16(low)) / levels;
+    const double step = (high - low + 2 * half_step_f16(low)) / levels;
     const double in_float = 8.0 * 0x1p-24 * std::max({std::fabs(low), std::fabs(high), step});
-    const double scale_error = half_step_f16(step);
-    return std::max({(step + scale_error) / 2, half_step_f16(low), levels * scale_error}) +
-           in_float;
+    return (step + 2 * half_step_f16(step)) / 2 + in_float;
 }
 
 bool within_bound(element e, const std::vector<float>& wrote, const std::vector<float>& read,

@@ -76,8 +76,9 @@ status check(const policy<Scorer, Budget>& p, std::size_t n_layers) noexcept {
             return fits;
         };
         bool fits = take(p.sinks) && take(detail::n_recent(p, tokens));
-        for (const position_range r : p.keep)
-            fits = fits && take(r.first < r.end ? r.end - r.first : 0);
+        const position_range* r = p.keep.data();
+        for (std::size_t n = p.keep.size(); n > 0; --n, ++r)
+            fits = fits && take(r->first < r->end ? r->end - r->first : 0);
         if (!fits) return error{errc::invalid_argument, "what always stays exceeds the budget", l};
         if constexpr (shared_budget<Budget>)
             if (p.budget.floor(l, n_layers) > tokens)

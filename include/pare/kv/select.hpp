@@ -130,9 +130,10 @@ void rank_tokens(const policy<Scorer, Budget>& p, std::size_t budget, std::size_
         static_cast<std::uint32_t>(first_recent < p.sinks ? 0 : first_recent - p.sinks);
     for (std::size_t t = 0; t < ranks.size(); ++t)
         ranks[t] = positions[t] - sinks < n_others ? rank_of(scores[t]) : kept_anyway;
-    for (const position_range r : p.keep)
+    const position_range* r = p.keep.data();
+    for (std::size_t n = p.keep.size(); n > 0; --n, ++r)
         for (std::size_t t = 0; t < ranks.size(); ++t)
-            if (r.first <= positions[t] && positions[t] < r.end) ranks[t] = kept_anyway;
+            if (r->first <= positions[t] && positions[t] < r->end) ranks[t] = kept_anyway;
 }
 
 }  // namespace detail
