@@ -37,11 +37,13 @@ class head_observation {
 
     /// The stored key or value of a token (head_dim), valid until the next call.
     PARE_ALWAYS_INLINE std::span<const float> key(std::size_t token) const noexcept {
+        PARE_ASSERT(layout_ != nullptr, "a scorer of keys or values says needs_vectors");
         const std::span<float> to = decoded_.first(layout_->head_dim);
         read_key(*layout_, blocks_[token / block_tokens], token % block_tokens, to);
         return to;
     }
     PARE_ALWAYS_INLINE std::span<const float> value(std::size_t token) const noexcept {
+        PARE_ASSERT(layout_ != nullptr, "a scorer of keys or values says needs_vectors");
         const std::span<float> to = decoded_.subspan(layout_->head_dim, layout_->head_dim);
         read_value(*layout_, blocks_[token / block_tokens], token % block_tokens, to);
         return to;

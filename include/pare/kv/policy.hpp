@@ -22,6 +22,10 @@ struct position_range {
 /// until the budget is full. Of equal scores the later position stays.
 template <token_scorer Scorer, budget Budget = uniform>
 struct policy {
+    static_assert(
+        attention_scorer<Scorer> || !requires(const Scorer& s) { s.carry(1); },
+        "a scorer's carry(n) and weight(i, n) are const, noexcept and float");
+
     Scorer scorer{};
     Budget budget{};
     std::size_t sinks = 0;      ///< first positions
