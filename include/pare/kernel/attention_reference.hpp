@@ -5,7 +5,7 @@
 
 #include "../core/tensor_view.hpp"
 #include "../kv/store.hpp"
-#include "attention_pass.hpp"
+#include "score_tap.hpp"
 
 #include <cmath>
 #include <cstddef>

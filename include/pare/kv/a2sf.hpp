@@ -4,6 +4,7 @@
 #define PARE_KV_A2SF_HPP
 
 #include "concepts.hpp"
+#include "decay.hpp"
 
 #include <cstddef>
 #include <span>
@@ -17,8 +18,10 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 struct a2sf {
     float forgetting = 0.1f;
 
-    float carry(std::size_t n) const noexcept { return power(n); }
-    float weight(std::size_t i, std::size_t n) const noexcept { return power(n - 1 - i); }
+    float carry(std::size_t n) const noexcept { return decay(forgetting, n); }
+    float weight(std::size_t i, std::size_t n) const noexcept {
+        return decay(forgetting, n - 1 - i);
+    }
     void score(const head_observation& head, std::span<float> scores) const noexcept {
         for (std::size_t t = 0; t < scores.size(); ++t) scores[t] = head.attention[t];
     }
@@ -26,14 +29,6 @@ struct a2sf {
         if (!(0.0f <= forgetting && forgetting <= 1.0f))
             return error{errc::invalid_argument, "forgetting is between 0 and 1"};
         return {};
-    }
-
-  private:
-    float power(std::size_t n) const noexcept {
-        float result = 1.0f;
-        for (float square = forgetting; n != 0; n >>= 1, square *= square)
-            if ((n & 1) != 0) result *= square;
-        return result;
     }
 };
 

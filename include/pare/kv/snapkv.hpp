@@ -4,6 +4,7 @@
 #define PARE_KV_SNAPKV_HPP
 
 #include "concepts.hpp"
+#include "decay.hpp"
 
 #include <cstddef>
 #include <span>
@@ -19,11 +20,11 @@ struct snapkv {
     std::size_t observed = 64;
     std::size_t pooling = 5;  ///< odd; 1 does not smooth
 
-    float carry(std::size_t n) const noexcept { return n >= observed ? 0.0f : decay(n); }
+    float carry(std::size_t n) const noexcept { return n >= observed ? 0.0f : decay(kept(), n); }
     float weight(std::size_t i, std::size_t n) const noexcept {
         const float share = 1.0f / static_cast<float>(observed);
         if (n >= observed) return i + observed >= n ? share : 0.0f;
-        return share * decay(n - 1 - i);
+        return share * decay(kept(), n - 1 - i);
     }
     void score(const head_observation& head, std::span<float> scores) const noexcept {
         const std::size_t half = pooling / 2;
@@ -49,12 +50,8 @@ struct snapkv {
     }
 
   private:
-    float decay(std::size_t n) const noexcept {
-        const float keep = 1.0f - 1.0f / static_cast<float>(observed);
-        float result = 1.0f;
-        for (; n != 0; --n) result *= keep;
-        return result;
-    }
+    /// What one step leaves of a query's weight.
+    float kept() const noexcept { return 1.0f - 1.0f / static_cast<float>(observed); }
 };
 
 static_assert(attention_scorer<snapkv>);

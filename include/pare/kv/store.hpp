@@ -7,10 +7,10 @@
 #include "../core/status.hpp"
 #include "../core/tensor_view.hpp"
 #include "block.hpp"
+#include "ledger.hpp"
 #include "pool.hpp"
 #include "shape.hpp"
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -18,31 +18,7 @@
 #include <span>
 #include <utility>
 
-namespace pare::kv {
-
-/// 32 tokens of one head: where their keys and values lie, and what is known of each.
-struct alignas(64) ledger_row {
-    ledger_row* previous;
-    ledger_row* next;
-    ledger_row* ahead;     ///< the row `rows_ahead` further on, or null: to be asked for in time
-    std::byte* block;      ///< a block_layout's bytes
-    std::uint32_t size;    ///< tokens; only a head's last row has less than 32
-    std::uint32_t newest;  ///< no position here is larger
-    alignas(64) std::array<float, block_tokens> attention;  ///< what a scorer sums up
-    std::array<std::uint32_t, block_tokens> positions;
-};
-
-inline constexpr std::size_t rows_ahead = 8;
-static_assert(sizeof(ledger_row) == 320);
-
-/// The tokens of one head, in no particular order.
-struct head_view {
-    const ledger_row* first;
-    std::size_t size;  ///< tokens
-    const block_layout* layout;
-};
-
-inline namespace PARE_ARCH_NAMESPACE {
+namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 
 /// Keys, values and a ledger of every kept token, per sequence, layer and KV head: each head has a
 /// length of its own. Blocks of 32 tokens come from a pool and return to it as tokens leave; the
@@ -383,8 +359,6 @@ class store {
     buffer<block_layout> layouts_;
 };
 
-}  // namespace PARE_ARCH_NAMESPACE
-
-}  // namespace pare::kv
+}  // namespace pare::kv::inline PARE_ARCH_NAMESPACE
 
 #endif  // PARE_KV_STORE_HPP

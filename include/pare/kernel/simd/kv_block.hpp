@@ -3,7 +3,7 @@
 #ifndef PARE_KERNEL_SIMD_KV_BLOCK_HPP
 #define PARE_KERNEL_SIMD_KV_BLOCK_HPP
 
-#include "../../kv/block.hpp"
+#include "../../kv/block_layout.hpp"
 #include "vec.hpp"
 
 #include <array>

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#ifndef PARE_KERNEL_ATTENTION_PASS_HPP
-#define PARE_KERNEL_ATTENTION_PASS_HPP
+#ifndef PARE_KERNEL_SCORE_TAP_HPP
+#define PARE_KERNEL_SCORE_TAP_HPP
 
 #include "../core/config.hpp"
 #include "../kv/concepts.hpp"
@@ -22,4 +22,4 @@ struct score_tap {
 
 }  // namespace pare::kernel
 
-#endif  // PARE_KERNEL_ATTENTION_PASS_HPP
+#endif  // PARE_KERNEL_SCORE_TAP_HPP

@@ -1,0 +1,80 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KV_BLOCK_LAYOUT_HPP
+#define PARE_KV_BLOCK_LAYOUT_HPP
+
+#include "../core/config.hpp"
+#include "../core/dtype.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace pare::kv {
+
+/// What keys or values are stored as. i8 and i4: unsigned codes with a 16-bit scale and minimum per
+/// token and head, x = scale * code + minimum.
+enum class element : std::uint8_t { f32, f16, bf16, i8, i4 };
+
+/// Bits of one stored number, without its share of the scales.
+PARE_ALWAYS_INLINE constexpr std::size_t bits_of(element e) noexcept {
+    constexpr std::array<std::size_t, 5> bits{32, 16, 16, 8, 4};
+    return bits[static_cast<std::size_t>(e)];
+}
+PARE_ALWAYS_INLINE constexpr bool has_scales(element e) noexcept {
+    return e == element::i8 || e == element::i4;
+}
+
+/// Tokens of a block: what one head's keys and values are stored and freed by.
+inline constexpr std::size_t block_tokens = 32;
+/// Numbers that are read together: 16 tokens of one key channel, 16 channels of one value.
+inline constexpr std::size_t group = 16;
+
+/// The bytes of a block of 32 tokens of one KV head, in groups of 16 numbers:
+///   keys    [tile of 16 tokens][channel] groups of 16 tokens: scores of 16 tokens grow in lanes
+///   values  [token][channels / 16] groups of 16 channels: outputs grow in lanes
+///   scales  for i8 and i4: of the keys, then of the values, f16 each: 32 scales, 32 minima
+/// i4: byte b of a group holds number b in its low, number b + 8 in its high nibble.
+struct block_layout {
+    element keys = element::f32;
+    element values = element::f32;
+    std::size_t head_dim = 0;  ///< channels, even
+
+    PARE_ALWAYS_INLINE static constexpr std::size_t group_bytes(element e) noexcept {
+        return group * bits_of(e) / 8;
+    }
+    /// Channels of a stored value: whole groups.
+    PARE_ALWAYS_INLINE constexpr std::size_t padded_dim() const noexcept {
+        return (head_dim + group - 1) / group * group;
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t tile_bytes() const noexcept {
+        return head_dim * group_bytes(keys);
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t value_bytes() const noexcept {
+        return padded_dim() / group * group_bytes(values);
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t values_at() const noexcept {
+        return block_tokens / group * tile_bytes();
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t key_scales_at() const noexcept {
+        return values_at() + block_tokens * value_bytes();
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t value_scales_at() const noexcept {
+        return key_scales_at() + (has_scales(keys) ? 2 * block_tokens * sizeof(f16) : 0);
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t bytes() const noexcept {
+        return value_scales_at() + (has_scales(values) ? 2 * block_tokens * sizeof(f16) : 0);
+    }
+
+    friend constexpr bool operator==(const block_layout&, const block_layout&) = default;
+};
+
+static_assert(block_layout{element::f16, element::f16, 128}.bytes() == 32 * 512);
+static_assert(block_layout{element::i4, element::i4, 128}.bytes() == 32 * (128 + 8));
+
+static_assert(std::is_trivially_copyable_v<block_layout>);
+
+}  // namespace pare::kv
+
+#endif  // PARE_KV_BLOCK_LAYOUT_HPP

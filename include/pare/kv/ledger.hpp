@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KV_LEDGER_HPP
+#define PARE_KV_LEDGER_HPP
+
+#include "block_layout.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace pare::kv {
+
+/// 32 tokens of one head: where their keys and values lie, and what is known of each.
+struct alignas(64) ledger_row {
+    ledger_row* previous;
+    ledger_row* next;
+    ledger_row* ahead;     ///< the row `rows_ahead` further on, or null: to be asked for in time
+    std::byte* block;      ///< a block_layout's bytes
+    std::uint32_t size;    ///< tokens; only a head's last row has less than 32
+    std::uint32_t newest;  ///< no position here is larger
+    alignas(64) std::array<float, block_tokens> attention;  ///< what a scorer sums up
+    std::array<std::uint32_t, block_tokens> positions;
+};
+
+inline constexpr std::size_t rows_ahead = 8;
+static_assert(sizeof(ledger_row) == 320);
+
+/// The tokens of one head, in no particular order.
+struct head_view {
+    const ledger_row* first;
+    std::size_t size;  ///< tokens
+    const block_layout* layout;
+};
+
+}  // namespace pare::kv
+
+#endif  // PARE_KV_LEDGER_HPP
