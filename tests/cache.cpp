@@ -444,6 +444,65 @@ TEST_CASE("after clear a cache is as new") {
     CHECK(used->bytes_in_use() == 0);
 }
 
+TEST_CASE("a cache of three tiers attends to all of them, within the bytes it was promised") {
+    shape s = gqa;
+    s.tiers = 3;
+    const std::vector<pare::kv::block_layout> types{{element::f32, element::f32, dim},
+                                                    {element::f16, element::i8, dim},
+                                                    {element::i4, element::i4, dim}};
+    using demoting = policy<pare::kv::a2sf>;
+    const demoting p{.scorer = {0.9f},
+                     .budget = {200},
+                     .sinks = 4,
+                     .recent = 8,
+                     .every = GENERATE(1u, 20u),
+                     .tier_shares = {0.25f, 0.35f},
+                     .demote_oldest = GENERATE(false, true)};
+    constexpr std::size_t chunk = 30, page = 8192;
+    pool_memory memory(page, 300);
+    auto cache = *pare::kv::cache<demoting>::make(s, types, p, chunk, memory.pool());
+    const text words(700, 3);
+    int wrong = 0;
+    std::size_t in_last = 0;
+    const auto all_of = [&](std::size_t layer, std::size_t head) {
+        std::vector<kept_token> all;
+        for (std::size_t tier = 0; tier < 3; ++tier)
+            for (const kept_token& t : tokens_of(cache.tokens().view(0, layer, head, tier)))
+                all.push_back(t);
+        return all;
+    };
+    for (std::size_t now = 0; now < 700;) {
+        const std::size_t n = now < 300 ? chunk : 1;
+        const auto rows = [&](const matrix& m) { return m.view().block(now, 0, n, m.cols()); };
+        for (std::size_t l = 0; l < 2; ++l) {
+            REQUIRE(cache.append(l, rows(words.keys), rows(words.values)));
+            std::vector<std::vector<kept_token>> seen;
+            for (std::size_t h = 0; h < 2; ++h) seen.push_back(all_of(l, h));
+            matrix out(n, words.queries.cols());
+            REQUIRE(cache.attend(l, rows(words.queries), out.view()));
+            for (std::size_t q = 0; q < 4; ++q) {  // the newest query
+                const dense_attention dense(
+                    seen[q / 2], words.queries.view().row_span(now + n - 1).subspan(q * dim, dim),
+                    now + n - 1, types[2]);
+                wrong += !dense.agrees_with(out.view().row_span(n - 1).subspan(q * dim, dim));
+            }
+        }
+        now += n;
+        in_last = cache.tokens().view(0, 1, 1, 2).size;
+    }
+    CHECK(wrong == 0);
+    CHECK(in_last >= 80);
+    const std::size_t most = pare::kv::cache_bytes(s, types, page, p, chunk);
+    CHECK(memory.pool().peak_bytes() <= most);
+    CHECK(memory.pool().peak_bytes() * 10 >= most * 6);
+    // A fork is exact in all tiers.
+    REQUIRE(cache.fork(0, 1));
+    CHECK((pare::testing::tokens_of(cache.tokens().view(1, 1, 0, 2)) ==
+           pare::testing::tokens_of(cache.tokens().view(0, 1, 0, 2))));
+    cache.clear(0), cache.clear(1);
+    CHECK(cache.bytes_in_use() == 0);
+}
+
 TEST_CASE("at a budget of a quarter the peak is a quarter of the full cache, and the chunk") {
     constexpr shape s{.layers = 1, .query_heads = 8, .kv_heads = 2, .head_dim = 128};
     constexpr std::size_t n_tokens = 16384, chunk = 128;

@@ -33,6 +33,11 @@ bool read_snapkv(arguments args, kv_recipe& r) {
     return args.size() == 1 && read_number(args[0], r.observed) && r.observed > 0;
 }
 
+bool read_zipvl(arguments args, kv_recipe& r) {
+    r.budget = kv_budget::zipvl;
+    return args.size() == 1 && read_share(args[0], r.mass) && r.mass > 0.0f;
+}
+
 template <std::size_t kv_recipe::*Member, std::size_t Least>
 bool read_count(arguments args, kv_recipe& r) {
     return args.size() == 1 && read_number(args[0], r.*Member) && r.*Member >= Least;
@@ -59,6 +64,20 @@ bool read_one(arguments args, kv_recipe& r) {
     return args.size() == 1 && read_element(args[0], r.*Member);
 }
 
+template <bool Oldest>
+bool read_demotion(arguments args, kv_recipe& r) {
+    r.demote_oldest = Oldest;
+    if (args.empty() || args.size() % 2 != 0 || args.size() / 2 >= pare::kv::max_tiers)
+        return false;
+    for (std::size_t i = 0; i < args.size(); i += 2) {
+        element type{};
+        if (!read_share(args[i], r.tier_shares[i / 2]) || !read_element(args[i + 1], type))
+            return false;
+        r.lower.push_back(type);
+    }
+    return true;
+}
+
 constexpr part<kv_recipe> parts[] = {
     {"policy", "full", "full", "keeps everything", set<&kv_recipe::scorer, kv_scorer::full>},
     {"policy", "a2sf", "a2sf:A[:R]",
@@ -79,6 +98,8 @@ constexpr part<kv_recipe> parts[] = {
      set<&kv_recipe::budget, kv_budget::pyramid>},
     {"budget", "ada", "ada", "shared by the heads of a layer",
      set<&kv_recipe::budget, kv_budget::ada>},
+    {"budget", "zipvl", "zipvl:M", "as few as make up mass M of the scores, --budget at most",
+     read_zipvl},
     {"sinks", "sinks", "sinks:N", "the first N tokens stay", read_count<&kv_recipe::sinks, 1>},
     {"recent", "recent", "recent:N", "the newest N tokens stay at least",
      read_count<&kv_recipe::recent, 1>},
@@ -92,6 +113,9 @@ constexpr part<kv_recipe> parts[] = {
     {"storage", "i4", "i4", "as 4-bit codes", set_both<element::i4>},
     {"keys", "keys", "keys:TYPE", "keys alone", read_one<&kv_recipe::keys>},
     {"values", "values", "values:TYPE", "values alone", read_one<&kv_recipe::values>},
+    {"demotion", "demote", "demote:S:TYPE...",
+     "share S of the budget as it came, lower scores as TYPE", read_demotion<false>},
+    {"demotion", "demote_oldest", "demote_oldest:S:TYPE", "the same by age", read_demotion<true>},
 };
 constexpr grammar<kv_recipe> words{"cache", parts, "sinks:4+a2sf:0.9:0.5+f16+values:i8"};
 

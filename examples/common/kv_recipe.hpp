@@ -4,11 +4,14 @@
 #define PARE_EXAMPLES_COMMON_KV_RECIPE_HPP
 
 #include <pare/kv/concepts.hpp>
+#include <pare/kv/shape.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tools {
 
@@ -22,7 +25,7 @@ enum class kv_scorer : std::uint8_t {
     key_norm,
     random
 };
-enum class kv_budget : std::uint8_t { uniform, pyramid, ada };
+enum class kv_budget : std::uint8_t { uniform, pyramid, ada, zipvl };
 
 /// What the string of a key/value cache says: the library's axes as run-time values.
 struct kv_recipe {
@@ -32,10 +35,14 @@ struct kv_recipe {
     bool mean = false;         ///< of h2o
     std::size_t observed = 0;  ///< of snapkv
     kv_budget budget = kv_budget::uniform;
+    float mass = 1.0f;  ///< of zipvl
     std::size_t sinks = 0, recent = 0, every = 1;
     float recent_share = 0.0f;
     pare::kv::element keys = pare::kv::element::f32, values = pare::kv::element::f32;
     pare::kv::reduction across = pare::kv::reduction::mean;
+    std::vector<pare::kv::element> lower{};  ///< types of the tiers below the first
+    std::array<float, pare::kv::max_tiers - 1> tier_shares{};
+    bool demote_oldest = false;
 };
 
 /// Reads parts joined by '+', each `name[:argument]*`, in any order: a policy, and at most one part

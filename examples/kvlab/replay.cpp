@@ -25,11 +25,15 @@ double squared_error(std::span<const float> a, std::span<const float> b) {
     return reference == 0.0 ? 0.0 : error / reference;
 }
 
-void read_positions(const kv::head_view& head, std::vector<std::uint32_t>& positions) {
+// Of a head of sequence 0.
+void read_positions(const kv::store& tokens, std::size_t layer, std::size_t head,
+                    std::vector<std::uint32_t>& positions) {
     positions.clear();
-    for (const kv::ledger_row* row = head.first; row != nullptr; row = row->next)
-        positions.insert(positions.end(), row->positions.begin(),
-                         row->positions.begin() + row->size);
+    for (std::size_t tier = 0; tier < tokens.shape().tiers; ++tier)
+        for (const kv::ledger_row* row = tokens.view(0, layer, head, tier).first; row != nullptr;
+             row = row->next)
+            positions.insert(positions.end(), row->positions.begin(),
+                             row->positions.begin() + row->size);
 }
 
 }  // namespace
@@ -109,7 +113,7 @@ outcome replay(const trace& t, const full_attention& full, const llm::cache_opti
             const auto appended = clock::now();
             for (std::size_t h = 0; h < s.n_heads; ++h) {
                 if (h % group == 0) {
-                    read_positions(cache->tokens().view(0, l, h / group), visible);
+                    read_positions(cache->tokens(), l, h / group, visible);
                     seen(i, l, h / group, visible);
                 }
                 const auto p = full.probabilities(l, h, i);

@@ -14,11 +14,14 @@
 #include <pare/kv/snapkv.hpp>
 #include <pare/kv/tova.hpp>
 #include <pare/kv/window.hpp>
+#include <pare/kv/zipvl.hpp>
 
 #include <algorithm>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace llm {
 
@@ -27,16 +30,24 @@ namespace {
 namespace kv = pare::kv;
 using tools::kv_budget, tools::kv_scorer, tools::value_of;
 
-kv::shape shape_of(const config& c) {
-    return {c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim, 2};  // the second one is the mark
+kv::shape shape_of(const config& c, const tools::kv_recipe& r) {
+    constexpr std::size_t sequences = 2;  // the second one is the mark
+    return {c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim, sequences, 1 + r.lower.size()};
 }
 
-kv::block_layout layout_of(const config& c, const tools::kv_recipe& r) {
-    return {r.keys, r.values, c.head_dim};
+// Of every tier.
+std::vector<kv::block_layout> layouts_of(const config& c, const tools::kv_recipe& r) {
+    std::vector<kv::block_layout> layouts{{r.keys, r.values, c.head_dim}};
+    for (const kv::element e : r.lower) layouts.push_back({e, e, c.head_dim});
+    return layouts;
 }
 
-std::size_t page_bytes(const kv::block_layout& layout) {
-    return kv::pool::page_bytes_for(kv::store::stored_bytes(layout));
+// Pages that hold one of the largest blocks.
+std::size_t page_bytes(std::span<const kv::block_layout> layouts) {
+    std::size_t most = 0;
+    for (const kv::block_layout& layout : layouts)
+        most = std::max(most, kv::store::stored_bytes(layout));
+    return kv::pool::page_bytes_for(most);
 }
 
 template <class Policy>
@@ -47,11 +58,11 @@ class cache_of final : public cache {
              std::size_t chunk)
         : about_("the cache '" + r.text + "'"), n_bytes_(bytes_for(c, r, policy, capacity, chunk)),
           memory_(std::make_unique_for_overwrite<std::byte[]>(n_bytes_)),
-          pool_(value_of(kv::pool::make({memory_.get(), n_bytes_}, page_bytes(layout_of(c, r))),
+          pool_(value_of(kv::pool::make({memory_.get(), n_bytes_}, page_bytes(layouts_of(c, r))),
                          about_)),
-          cache_(
-              value_of(kv::cache<Policy>::make(shape_of(c), layout_of(c, r), policy, chunk, pool_),
-                       about_)) {}
+          cache_(value_of(
+              kv::cache<Policy>::make(shape_of(c, r), layouts_of(c, r), policy, chunk, pool_),
+              about_)) {}
 
     void append(std::size_t layer, pare::matrix_view<const float> keys,
                 pare::matrix_view<const float> values) override {
@@ -71,11 +82,12 @@ class cache_of final : public cache {
     // Twice: for the mark. Pages that are never used cost nothing.
     static std::size_t bytes_for(const config& c, const tools::kv_recipe& r, const Policy& policy,
                                  std::size_t capacity, std::size_t chunk) {
-        const kv::block_layout layout = layout_of(c, r);
-        const std::size_t page = page_bytes(layout);
-        return 2 * std::min(kv::cache_bytes(shape_of(c), {&layout, 1}, page, policy, chunk),
-                            kv::store::bytes_for(shape_of(c), {&layout, 1}, page, capacity)) +
-               kv::pool::alignment;
+        const auto layouts = layouts_of(c, r);
+        const kv::shape shape = shape_of(c, r);
+        const std::size_t page = page_bytes(layouts);
+        const std::size_t most = kv::cache_bytes(shape, layouts, page, policy, chunk);
+        const std::size_t full = kv::store::bytes_for(shape, layouts, page, capacity);
+        return 2 * (shape.tiers == 1 ? std::min(most, full) : most) + kv::pool::alignment;
     }
 
     std::string about_;
@@ -87,7 +99,7 @@ class cache_of final : public cache {
 
 using any_scorer = std::variant<kv::window, kv::a2sf, kv::h2o, kv::tova, kv::snapkv, kv::key_norm,
                                 kv::random_tokens>;
-using any_budget = std::variant<kv::uniform, kv::pyramid, kv::ada<>>;
+using any_budget = std::variant<kv::uniform, kv::pyramid, kv::ada<>, kv::zipvl>;
 
 any_scorer scorer_of(const tools::kv_recipe& r) {
     switch (r.scorer) {
@@ -118,6 +130,8 @@ any_budget budget_of(const tools::kv_recipe& r, std::size_t tokens) {
             return kv::pyramid{tokens, r.observed};
         case kv_budget::ada:
             return kv::ada<>{{tokens}};
+        case kv_budget::zipvl:
+            return kv::zipvl{r.mass, tokens};
     }
     return kv::uniform{tokens};
 }
@@ -133,7 +147,9 @@ auto with_policy(const tools::kv_recipe& r, std::size_t tokens, auto&& visit) {
                                     .recent_share = r.recent_share,
                                     .every = r.every,
                                     .keep = {},
-                                    .across = r.across});
+                                    .across = r.across,
+                                    .tier_shares = r.tier_shares,
+                                    .demote_oldest = r.demote_oldest});
         },
         scorer_of(r), budget_of(r, tokens));
 }
@@ -152,17 +168,17 @@ std::unique_ptr<cache> make_cache(const config& c, const cache_options& o, std::
 }
 
 std::size_t full_bytes(const config& c, const tools::kv_recipe& r, std::size_t tokens) {
-    const kv::block_layout layout = layout_of(c, r);
-    return kv::store::bytes_for(shape_of(c), {&layout, 1}, page_bytes(layout), tokens);
+    const auto layouts = layouts_of(c, r);
+    return kv::store::bytes_for(shape_of(c, r), layouts, page_bytes(layouts), tokens);
 }
 
 std::size_t tokens_within(const config& c, const tools::kv_recipe& r, std::size_t bytes,
                           std::size_t chunk) {
-    const kv::block_layout layout = layout_of(c, r);
-    const std::size_t page = page_bytes(layout);
+    const auto layouts = layouts_of(c, r);
+    const std::size_t page = page_bytes(layouts);
     const std::size_t tokens = kv::tokens_within(bytes, [&](std::size_t n) {
         return with_policy(r, n, [&](const auto& policy) {
-            return kv::cache_bytes(shape_of(c), {&layout, 1}, page, policy, chunk);
+            return kv::cache_bytes(shape_of(c, r), layouts, page, policy, chunk);
         });
     });
     if (tokens == 0)

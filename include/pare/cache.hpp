@@ -29,12 +29,12 @@ class cache {
     static_assert(eviction_policy<Policy>, "a cache is made with a kv::policy");
 
   public:
-    /// @param layouts    one for all layers, or one for each
+    /// @param layouts    of every tier: for all layers, or for each
     /// @param max_chunk  tokens of one append() at most
     /// @param pool       memory of the tokens; must outlive the cache
     static result<cache> make(const shape& s, std::span<const block_layout> layouts,
                               const Policy& policy, std::size_t max_chunk, pool& pool) noexcept {
-        if (const status ok = check(policy, s.layers); !ok) return ok.error();
+        if (const status ok = check(policy, s.layers, s.tiers); !ok) return ok.error();
         auto tokens = store::make(s, layouts, pool);
         if (!tokens) return tokens.error();
         if (max_chunk == 0 || max_chunk >= std::size_t{1} << 31)
@@ -45,7 +45,7 @@ class cache {
         for (std::size_t l = 0; l < s.layers; ++l) {
             const std::size_t budget = policy.budget.tokens(l, s.layers);
             const std::size_t heads = shared_budget<decltype(policy.budget)> ? s.kv_heads : 1;
-            const std::size_t n = heads * (budget + policy.every) - 1 + max_chunk;
+            const std::size_t n = heads * (budget + s.tiers * policy.every) - 1 + max_chunk;
             most = n > most ? n : most;
         }
         auto attention = attention_scratch::make(s, most);
@@ -157,7 +157,7 @@ class cache {
     bool has_room(std::size_t sequence, std::size_t layer, std::size_t n) const noexcept {
         const shape& s = store_.shape();
         for (std::size_t h = 0; sequence < s.sequences && layer < s.layers && h < s.kv_heads; ++h)
-            if (!attention_.fits(s, store_.view(sequence, layer, h).size + n)) return false;
+            if (!attention_.fits(s, store_.size(sequence, layer, h) + n)) return false;
         return true;
     }
 
@@ -180,10 +180,12 @@ template <eviction_policy Policy>
 std::size_t cache_bytes(const shape& s, std::span<const block_layout> layouts,
                         std::size_t page_bytes, const Policy& policy,
                         std::size_t max_chunk) noexcept {
-    return store::bytes_of_blocks(s, layouts, page_bytes, [&](std::size_t layer) {
-        // Over the budget by `every` - 1, and by a chunk for a moment.
-        const std::size_t most =
-            policy.budget.tokens(layer, s.layers) + policy.every - 1 + max_chunk;
+    return store::bytes_of_blocks(s, layouts, page_bytes, [&](std::size_t layer, std::size_t tier) {
+        const std::size_t budget = policy.budget.tokens(layer, s.layers);
+        // Over its room by `every` - 1, and for a moment by what comes at once: a chunk, or
+        // what the tier above has no room for.
+        const std::size_t most = detail::room(policy, budget, tier, s.tiers) + policy.every - 1 +
+                                 max_chunk + tier * (policy.every - 1);
         // Heads that share a budget have a last block each, partly filled.
         if constexpr (shared_budget<decltype(policy.budget)>)
             return s.kv_heads * (most + policy.every) / block_tokens + s.kv_heads;

@@ -7,6 +7,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 using pare::kv::element;
 using pare::kv::reduction;
@@ -38,6 +39,16 @@ TEST_CASE("keys and values have the types that were named, the particular before
     CHECK(types("full+values:i4+f16") == std::pair(element::f16, element::i4));
 }
 
+TEST_CASE("tiers are a share of the budget and a type each, by score or by age") {
+    const auto r = parse_kv_recipe("demote:0.25:i8:0.5:i4+h2o+f16");
+    CHECK(r.keys == element::f16);
+    CHECK(r.lower == std::vector{element::i8, element::i4});
+    CHECK((r.tier_shares[0] == 0.25f && r.tier_shares[1] == 0.5f && !r.demote_oldest));
+    const auto aged = parse_kv_recipe("full+demote_oldest:0.1:i4");
+    CHECK((aged.lower == std::vector{element::i4} && aged.demote_oldest));
+    CHECK(parse_kv_recipe("full").lower.empty());
+}
+
 TEST_CASE("what a cache string leaves out is uniform, of the mean, without protected tokens") {
     const tools::kv_recipe r = parse_kv_recipe("window");
     CHECK(r.scorer == kv_scorer::window);
@@ -47,6 +58,8 @@ TEST_CASE("what a cache string leaves out is uniform, of the mean, without prote
     CHECK(parse_kv_recipe("a2sf:0.1").recent_share == 0.0f);
     CHECK(parse_kv_recipe("key_norm+recent:3").recent == 3);
     CHECK(parse_kv_recipe("random+pyramid").budget == kv_budget::pyramid);
+    const auto adaptive = parse_kv_recipe("h2o+zipvl:0.95");
+    CHECK((adaptive.budget == kv_budget::zipvl && adaptive.mass == 0.95f));
 }
 
 TEST_CASE("h2o keeps half of its budget recent, snapkv the queries it observes") {
@@ -67,7 +80,10 @@ TEST_CASE("a cache string that is unknown or contradictory is refused with what 
         "full:1", "full+window", "window+window", "A2SF:0.1", "a2sf: 0.1", "sinks:4", "f16",
         "window+", "+window", "window+sinks:0", "window+sinks:4+sinks:5", "window+every:0",
         "window+f16+i8", "window+f64", "window+keys:f64", "window+keys", "window+keys:i4:i4",
-        "window+pyramid+ada", "window+max:1", "window+recent:-1");
+        "window+pyramid+ada", "h2o+zipvl", "h2o+zipvl:0", "h2o+zipvl:1.5", "window+demote",
+        "window+demote:0.5", "window+demote:2:i8", "window+demote:i8:0.5",
+        "window+demote:0.2:i8+demote_oldest:0.2:i8", "window+demote:0.1:f16:0.1:i8:0.1:i4:0.1:i4",
+        "window+max:1", "window+recent:-1");
     CAPTURE(bad);
     try {
         parse_kv_recipe(bad);

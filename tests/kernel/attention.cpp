@@ -200,8 +200,9 @@ TEST_CASE("attention and its scalar twin agree to what both may be off by") {
         for (std::size_t h = 0; h < kv_heads; ++h) {
             std::vector<double> p(2 * 200 + 24);
             std::vector<float> decoded(24);
-            pare::kernel::attention_ref(slow.tokens.rows(0, 0, h), layout, 2 * h, 2, queries.view(),
-                                        expected.view(), position, {}, p, decoded);
+            const pare::kv::tier_rows rows{slow.tokens.rows(0, 0, h), &layout};
+            pare::kernel::attention_ref({&rows, 1}, 24, 2 * h, 2, queries.view(), expected.view(),
+                                        position, {}, p, decoded);
             const auto tokens = tokens_of(slow.tokens.view(0, 0, h));
             for (std::size_t i = 0; i < 6; ++i)
                 for (std::size_t column = h * 48; column < h * 48 + 48; column += 24) {

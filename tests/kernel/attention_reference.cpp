@@ -30,9 +30,9 @@ struct small_store {
         matrix out(queries.rows(), queries.cols());
         std::vector<double> p(s.group_size() * n + s.head_dim);
         std::vector<float> decoded(s.head_dim);
-        pare::kernel::attention_ref(tokens.rows(0, 0, head), tokens.layout(0),
-                                    head * s.group_size(), s.group_size(), queries.view(),
-                                    out.view(), position, tap, p, decoded);
+        const pare::kv::tier_rows rows{tokens.rows(0, 0, head), &tokens.layout(0)};
+        pare::kernel::attention_ref({&rows, 1}, s.head_dim, head * s.group_size(), s.group_size(),
+                                    queries.view(), out.view(), position, tap, p, decoded);
         return out;
     }
     float sum(std::size_t head, std::size_t token) const {

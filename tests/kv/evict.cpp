@@ -188,6 +188,96 @@ TEST_CASE("what stays is what sorting all tokens says, for every scorer") {
     check_against_sorting(loudest_value{});
 }
 
+TEST_CASE("tokens go from tier to tier, and what leaves is what one tier would let go") {
+    using pare::kv::block_layout;
+    const block_layout layout{element::f32, element::f32, dim};
+    const std::vector<block_layout> same(3, layout);
+    const policy<as_written> p{.budget = {40},
+                               .sinks = 2,
+                               .recent = 3,
+                               .every = GENERATE(1u, 5u),
+                               .tier_shares = {0.25f, 0.4f}};
+    REQUIRE(pare::kv::check(p, 1, 3));
+    pool_memory memory(8192, 100), other(8192, 100);
+    const pare::kv::shape one{.layers = 1, .query_heads = 3, .kv_heads = 3, .head_dim = dim};
+    pare::kv::shape three = one;
+    three.tiers = 3;
+    store single = *store::make(one, layout, memory.pool());
+    store ladder = *store::make(three, same, other.pool());
+    auto scratch = *eviction_scratch::make(one, 200);
+    pare::random random(7);
+    // Two tiers let go in their own time when several leave at once: compared when all have.
+    policy<as_written> now_all = p;
+    int wrong = 0;
+    for (std::size_t now = 0; now < 300;) {
+        const std::size_t n = 1 + random.below(9);
+        const matrix x = matrix::uniform(n, kv_heads * dim, random.next());
+        REQUIRE(single.append(0, 0, x.view(), x.view(), now));
+        REQUIRE(ladder.append(0, 0, x.view(), x.view(), now));
+        now += n;
+        const auto score = [&](std::size_t h, std::uint32_t at) {
+            pare::random of_token(at * 3 + h);
+            return static_cast<float>(of_token.below(1000) + now % 7 * (at % 5));
+        };
+        for (std::size_t h = 0; h < kv_heads; ++h)
+            for (std::size_t tier = 0; tier < 3; ++tier)
+                for (store* s : {&single, &ladder})
+                    for (auto* row = s == &ladder ? s->rows(0, 0, h, tier) : s->rows(0, 0, h);
+                         row != nullptr; row = row->next)
+                        for (std::size_t t = 0; t < row->size; ++t)
+                            row->attention[t] = score(h, row->positions[t]);
+        now_all.every = now % 2 == 0 ? 1 : p.every;
+        REQUIRE(evict(single, 0, 0, now, now_all, scratch));
+        REQUIRE(evict(ladder, 0, 0, now, now_all, scratch));
+        for (std::size_t h = 0; h < kv_heads; ++h) {
+            positions all;
+            for (std::size_t tier = 0; tier < 3; ++tier)
+                for (const std::uint32_t at : positions_of(ladder.view(0, 0, h, tier)))
+                    all.push_back(at);
+            std::sort(all.begin(), all.end());
+            if (now_all.every != 1) continue;
+            if (p.every == 1) wrong += all != positions_of(single.view(0, 0, h));
+            wrong += all.size() != std::min<std::size_t>(now, 40);
+            if (now < 60) continue;
+            wrong += ladder.view(0, 0, h, 0).size != 10 || ladder.view(0, 0, h, 1).size != 16;
+            // Sinks and the newest are of full precision.
+            const positions first = positions_of(ladder.view(0, 0, h, 0));
+            wrong += first[0] != 0 || first[1] != 1 || first[7] != now - 3 || first[9] != now - 1;
+            const auto tokens = pare::testing::tokens_of(ladder.view(0, 0, h, 1));
+            for (const kept_token& t : tokens) wrong += t.attention != score(h, t.position);
+        }
+    }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("demoted by age the first tier holds the newest, and the last lets go by score") {
+    const std::vector<pare::kv::block_layout> types{{element::f16, element::f16, dim},
+                                                    {element::i4, element::i8, dim}};
+    pare::kv::shape two{.layers = 1, .query_heads = 3, .kv_heads = 3, .head_dim = dim};
+    two.tiers = 2;
+    pool_memory memory(8192, 100);
+    store s = *store::make(two, types, memory.pool());
+    auto scratch = *eviction_scratch::make(two, 200);
+    const policy<as_written> p{
+        .budget = {20}, .sinks = 1, .tier_shares = {0.5f}, .demote_oldest = true};
+    for (std::size_t now = 0; now < 100;) {
+        const matrix x = matrix::uniform(1, kv_heads * dim, now + 1);
+        REQUIRE(s.append(0, 0, x.view(), x.view(), now++));
+        for (std::size_t h = 0; h < kv_heads; ++h)
+            for (std::size_t tier = 0; tier < 2; ++tier)
+                for (auto* row = s.rows(0, 0, h, tier); row != nullptr; row = row->next)
+                    for (std::size_t t = 0; t < row->size; ++t)  // multiples of 8 are dear
+                        row->attention[t] = row->positions[t] % 8 == 0 ? 1.0f : 0.0f;
+        REQUIRE(evict(s, 0, 0, now, p, scratch));
+    }
+    for (std::size_t h = 0; h < kv_heads; ++h) {
+        CHECK(positions_of(s.view(0, 0, h, 0)) == positions{0, 91, 92, 93, 94, 95, 96, 97, 98, 99});
+        // The ten dearest of the older: of 8, 16, ... 88, which are eleven, the later ones.
+        CHECK(positions_of(s.view(0, 0, h, 1)) ==
+              positions{16, 24, 32, 40, 48, 56, 64, 72, 80, 88});
+    }
+}
+
 TEST_CASE("of equal scores the later position stays, and -0 equals 0") {
     for (const std::size_t budget : {9u, 4u, 1u}) {  // one leaves, or several
         one_layer layer(10);

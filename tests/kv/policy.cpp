@@ -42,3 +42,21 @@ TEST_CASE("check refuses policies that cannot hold their budget") {
     CHECK(code(policy<pare::kv::window, pare::kv::ada<>>{.budget = {{8}, 1.0f}}) == fine);
     CHECK(code(policy<pare::kv::window, pare::kv::ada<>>{.budget = {{8}, 1.2f}}) == refused);
 }
+
+TEST_CASE("check refuses tiers without room, and protected tokens that the first cannot hold") {
+    const auto accepted = [](const auto& p, std::size_t n_tiers) {
+        return pare::kv::check(p, 2, n_tiers).has_value();
+    };
+    using windowed = policy<pare::kv::window>;
+    CHECK(accepted(windowed{.budget = {16}, .tier_shares = {0.5f}}, 2));
+    CHECK(accepted(windowed{.budget = {16}, .tier_shares = {0.5f, 0.25f}}, 3));
+    CHECK(!accepted(windowed{.budget = {16}}, 2));
+    CHECK(!accepted(windowed{.budget = {16}, .tier_shares = {0.5f}}, 3));
+    CHECK(!accepted(windowed{.budget = {16}, .tier_shares = {0.5f, 0.5f}}, 3));
+    CHECK(!accepted(windowed{.budget = {16}, .tier_shares = {1.0f}}, 2));
+    CHECK(!accepted(windowed{.budget = {16}, .tier_shares = {-0.5f}}, 2));
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    CHECK(!accepted(windowed{.budget = {16}, .tier_shares = {nan}}, 2));
+    CHECK(accepted(windowed{.budget = {16}, .sinks = 4, .recent = 4, .tier_shares = {0.5f}}, 2));
+    CHECK(!accepted(windowed{.budget = {16}, .sinks = 4, .recent = 5, .tier_shares = {0.5f}}, 2));
+}

@@ -37,9 +37,9 @@ class modelled_store {
                    std::size_t n_pages)
         : shape_(s), layouts_(std::move(layouts)), memory_(page_bytes, n_pages),
           store_(*store::make(s, layouts_, memory_.pool())),
-          model_(s.sequences * s.layers * s.kv_heads), next_(s.sequences * s.layers) {}
+          model_(s.sequences * s.layers * s.kv_heads * s.tiers), next_(s.sequences * s.layers) {}
 
-    std::size_t n_refused = 0, n_cut_short = 0, n_done = 0, peak = 0, longest = 0;
+    std::size_t n_refused = 0, n_cut_short = 0, n_done = 0, n_demoted = 0, peak = 0, longest = 0;
 
     bool append(std::size_t sequence, std::size_t layer, std::size_t n, pare::random& random) {
         const std::size_t cols = shape_.kv_heads * dim;
@@ -51,23 +51,34 @@ class modelled_store {
         ++n_done;
         for (std::size_t t = 0; t < n; ++t, ++next)
             for (std::size_t h = 0; h < shape_.kv_heads; ++h)
-                at(sequence, layer, h).push_back(stored(layer, next, keys, values, t, h));
+                at(sequence, layer, h, 0).push_back(stored(layer, next, keys, values, t, h));
         return true;
     }
-    bool remove(std::size_t sequence, std::size_t layer, std::size_t h, pare::random& random) {
-        std::vector<std::uint32_t> places;
-        std::set<std::uint32_t> positions;
-        const std::uint64_t odds = 1 + random.below(8);
-        std::uint32_t place = 0;
-        for (const auto* row = store_.view(sequence, layer, h).first; row != nullptr;
-             row = row->next)
-            for (std::size_t t = 0; t < row->size; ++t, ++place)
-                if (random.below(8) < odds) {
-                    places.push_back(place);
-                    positions.insert(row->positions[t]);
-                }
-        const auto leaves = [&](const token& x) { return positions.count(x.position) != 0; };
-        return settle(sequence, layer, h, store_.remove(sequence, layer, h, places), leaves);
+    bool remove(std::size_t sequence, std::size_t layer, std::size_t h, std::size_t tier,
+                pare::random& random) {
+        const some_tokens some = choose(sequence, layer, h, tier, random);
+        const auto leaves = [&](const token& x) { return some.positions.count(x.position) != 0; };
+        return settle(sequence, layer, h, tier,
+                      store_.remove(sequence, layer, h, some.places, tier), leaves);
+    }
+    bool demote(std::size_t sequence, std::size_t layer, std::size_t h, std::size_t tier,
+                pare::random& random) {
+        const some_tokens some = choose(sequence, layer, h, tier, random);
+        std::array<float, 2 * dim> memory;
+        const auto done = store_.demote(sequence, layer, h, some.places, tier, memory);
+        if (tier + 1 == shape_.tiers) return !done && done.error().code == errc::invalid_argument;
+        // Those that are no longer here must be there, without memory perhaps not all.
+        const auto here = positions_of(store_.view(sequence, layer, h, tier));
+        for (const token& x : at(sequence, layer, h, tier))
+            if (some.positions.count(x.position) != 0 &&
+                (done || !std::binary_search(here.begin(), here.end(), x.position)))
+                at(sequence, layer, h, tier + 1).push_back(lowered(layer, tier + 1, x));
+        auto& lower = at(sequence, layer, h, tier + 1);
+        std::sort(lower.begin(), lower.end(),
+                  [](const token& a, const token& b) { return a.position < b.position; });
+        const auto leaves = [&](const token& x) { return some.positions.count(x.position) != 0; };
+        n_demoted += some.places.size();
+        return settle(sequence, layer, h, tier, done, leaves);
     }
     bool truncate(std::size_t sequence, std::size_t position) {
         const auto leaves = [&](const token& x) { return x.position >= position; };
@@ -75,7 +86,8 @@ class modelled_store {
         bool good = true;
         for (std::size_t l = 0; l < shape_.layers; ++l) {
             for (std::size_t h = 0; h < shape_.kv_heads; ++h)
-                good = settle(sequence, l, h, done, leaves) && good;
+                for (std::size_t tier = 0; tier < shape_.tiers; ++tier)
+                    good = settle(sequence, l, h, tier, done, leaves) && good;
             std::size_t& next = next_[sequence * shape_.layers + l];
             if (done) next = std::min(next, position);
         }
@@ -91,18 +103,22 @@ class modelled_store {
         else
             for (std::size_t l = 0; l < shape_.layers; ++l) {
                 next_[to * shape_.layers + l] = next_[from * shape_.layers + l];
-                for (std::size_t h = 0; h < shape_.kv_heads; ++h) at(to, l, h) = at(from, l, h);
+                for (std::size_t h = 0; h < shape_.kv_heads; ++h)
+                    for (std::size_t tier = 0; tier < shape_.tiers; ++tier)
+                        at(to, l, h, tier) = at(from, l, h, tier);
             }
         n_done += done.has_value();
         return done || done.error().code == errc::out_of_memory;
     }
     void score(std::size_t sequence, std::size_t layer, std::size_t h, float carry) {
-        for (token& x : at(sequence, layer, h))
-            x.attention = carry * x.attention + static_cast<float>(x.position);
-        for (auto* row = store_.rows(sequence, layer, h); row != nullptr; row = row->next)
-            for (std::size_t t = 0; t < row->size; ++t)
-                row->attention[t] =
-                    carry * row->attention[t] + static_cast<float>(row->positions[t]);
+        for (std::size_t tier = 0; tier < shape_.tiers; ++tier) {
+            for (token& x : at(sequence, layer, h, tier))
+                x.attention = carry * x.attention + static_cast<float>(x.position);
+            for (auto* row = store_.rows(sequence, layer, h, tier); row != nullptr; row = row->next)
+                for (std::size_t t = 0; t < row->size; ++t)
+                    row->attention[t] =
+                        carry * row->attention[t] + static_cast<float>(row->positions[t]);
+        }
     }
 
     std::size_t next(std::size_t sequence) const { return next_[sequence * shape_.layers]; }
@@ -115,38 +131,72 @@ class modelled_store {
             return false;
         for (std::size_t s = 0; s < shape_.sequences; ++s)
             for (std::size_t l = 0; l < shape_.layers; ++l)
-                for (std::size_t h = 0; h < shape_.kv_heads; ++h)
-                    if (!well_formed(store_.view(s, l, h)) || read(s, l, h) != at(s, l, h))
-                        return false;
+                for (std::size_t h = 0; h < shape_.kv_heads; ++h) {
+                    std::size_t size = 0;
+                    for (std::size_t tier = 0; tier < shape_.tiers; ++tier) {
+                        if (!well_formed(store_.view(s, l, h, tier)) ||
+                            read(s, l, h, tier) != at(s, l, h, tier))
+                            return false;
+                        size += at(s, l, h, tier).size();
+                    }
+                    if (store_.size(s, l, h) != size) return false;
+                }
         return memory_.intact();
     }
 
   private:
-    tokens& at(std::size_t sequence, std::size_t layer, std::size_t h) {
-        return model_[(sequence * shape_.layers + layer) * shape_.kv_heads + h];
+    struct some_tokens {
+        std::vector<std::uint32_t> places;
+        std::set<std::uint32_t> positions;
+    };
+
+    tokens& at(std::size_t sequence, std::size_t layer, std::size_t h, std::size_t tier) {
+        return model_[((sequence * shape_.layers + layer) * shape_.kv_heads + h) * shape_.tiers +
+                      tier];
+    }
+    some_tokens choose(std::size_t sequence, std::size_t layer, std::size_t h, std::size_t tier,
+                       pare::random& random) const {
+        some_tokens some;
+        const std::uint64_t odds = 1 + random.below(8);
+        std::uint32_t place = 0;
+        for (const auto* row = store_.view(sequence, layer, h, tier).first; row != nullptr;
+             row = row->next)
+            for (std::size_t t = 0; t < row->size; ++t, ++place)
+                if (random.below(8) < odds) {
+                    some.places.push_back(place);
+                    some.positions.insert(row->positions[t]);
+                }
+        return some;
     }
     void forget(std::size_t sequence) {
         for (std::size_t l = 0; l < shape_.layers; ++l) {
             next_[sequence * shape_.layers + l] = 0;
-            for (std::size_t h = 0; h < shape_.kv_heads; ++h) at(sequence, l, h).clear();
+            for (std::size_t h = 0; h < shape_.kv_heads; ++h)
+                for (std::size_t tier = 0; tier < shape_.tiers; ++tier)
+                    at(sequence, l, h, tier).clear();
         }
     }
     // What a token looks like after rounding, by a block of its own.
     token stored(std::size_t layer, std::size_t position, const matrix& keys, const matrix& values,
                  std::size_t t, std::size_t h) const {
-        const block_layout& layout = layouts_[layer % layouts_.size()];
-        std::vector<std::byte> block(layout.bytes());
-        pare::kv::write_token(layout, block.data(), 0,
-                              keys.view().row_span(t).subspan(h * dim, dim),
-                              values.view().row_span(t).subspan(h * dim, dim));
         token x{static_cast<std::uint32_t>(position), 0.0f, {}, {}};
+        const auto key = keys.view().row_span(t).subspan(h * dim, dim);
+        const auto value = values.view().row_span(t).subspan(h * dim, dim);
+        std::copy(key.begin(), key.end(), x.key.begin());
+        std::copy(value.begin(), value.end(), x.value.begin());
+        return lowered(layer, 0, x);
+    }
+    token lowered(std::size_t layer, std::size_t tier, token x) const {
+        const block_layout& layout = layouts_[(layer * shape_.tiers + tier) % layouts_.size()];
+        std::vector<std::byte> block(layout.bytes());
+        pare::kv::write_token(layout, block.data(), 0, x.key, x.value);
         pare::kv::read_key(layout, block.data(), 0, x.key);
         pare::kv::read_value(layout, block.data(), 0, x.value);
         return x;
     }
-    tokens read(std::size_t sequence, std::size_t layer, std::size_t h) const {
+    tokens read(std::size_t sequence, std::size_t layer, std::size_t h, std::size_t tier) const {
         tokens all;
-        const pare::kv::head_view head = store_.view(sequence, layer, h);
+        const pare::kv::head_view head = store_.view(sequence, layer, h, tier);
         for (const auto* row = head.first; row != nullptr; row = row->next)
             for (std::size_t t = 0; t < row->size; ++t) {
                 token x{row->positions[t], row->attention[t], {}, {}};
@@ -176,15 +226,15 @@ class modelled_store {
         return n == head.size;
     }
     // After a removal: all that had to leave did, or, without memory, some of them.
-    bool settle(std::size_t sequence, std::size_t layer, std::size_t h, const pare::status& done,
-                auto&& leaves) {
-        tokens& model = at(sequence, layer, h);
+    bool settle(std::size_t sequence, std::size_t layer, std::size_t h, std::size_t tier,
+                const pare::status& done, auto&& leaves) {
+        tokens& model = at(sequence, layer, h, tier);
         if (done) {
             model.erase(std::remove_if(model.begin(), model.end(), leaves), model.end());
             return ++n_done, true;
         }
         ++n_cut_short;
-        const std::vector<std::uint32_t> left = positions_of(store_.view(sequence, layer, h));
+        const std::vector<std::uint32_t> left = positions_of(store_.view(sequence, layer, h, tier));
         model.erase(std::remove_if(model.begin(), model.end(),
                                    [&](const token& x) {
                                        return leaves(x) &&
@@ -216,16 +266,20 @@ matrix counted(std::size_t rows, std::size_t cols) {
 
 TEST_CASE("a store does what a list of tokens does, in any order of operations") {
     constexpr std::size_t page_bytes = 4096;
-    const std::size_t n_pages = GENERATE(20u, 32u);
-    modelled_store both(small, {{element::i4, element::f16, dim}, {element::f32, element::i8, dim}},
-                        page_bytes, n_pages);
+    const std::size_t n_pages = GENERATE(20u, 32u), tiers = GENERATE(1u, 3u);
+    const block_layout f32{element::f32, element::i8, dim}, f16{element::f16, element::f16, dim},
+        i4{element::i4, element::f16, dim};
+    shape of_tiers = small;
+    of_tiers.tiers = tiers;
+    const auto layouts = tiers == 1 ? std::vector{i4, f32} : std::vector{f32, f16, i4};
+    modelled_store both(of_tiers, layouts, page_bytes, n_pages);
     pare::random random(n_pages);
     int wrong = 0;
     const auto any = [&](std::size_t n) { return static_cast<std::size_t>(random.below(n)); };
     for (int step = 0; step < 60'000 && wrong == 0; ++step) {
-        const std::size_t s = any(small.sequences), l = any(2), h = any(2);
+        const std::size_t s = any(small.sequences), l = any(2), h = any(2), tier = any(tiers);
         bool good = true;
-        switch (any(16)) {
+        switch (any(18)) {
             case 0:
             case 1:
             case 2:
@@ -241,7 +295,11 @@ TEST_CASE("a store does what a list of tokens does, in any order of operations")
             case 8:
             case 9:
             case 10:
-                good = both.remove(s, l, h, random);
+                good = both.remove(s, l, h, tier, random);
+                break;
+            case 16:
+            case 17:
+                good = both.demote(s, l, h, tier, random);
                 break;
             case 11:
                 both.score(s, l, h, 0.5f);
@@ -266,7 +324,8 @@ TEST_CASE("a store does what a list of tokens does, in any order of operations")
     CHECK(both.n_done > 30'000);
     CHECK(both.n_refused > (n_pages == 20 ? 500 : 5));
     if (n_pages == 20) CHECK(both.n_cut_short > 10);
-    if (n_pages != 20) CHECK(both.longest > 32 * (pare::kv::rows_ahead + 2));
+    if (n_pages != 20 && tiers == 1) CHECK(both.longest > 32 * (pare::kv::rows_ahead + 2));
+    if (tiers != 1) CHECK(both.n_demoted > 10'000);
     CHECK(both.peak == page_bytes * n_pages);
     for (std::size_t s = 0; s < small.sequences; ++s) both.clear(s);
     CHECK(both.agrees());

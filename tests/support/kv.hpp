@@ -96,11 +96,12 @@ inline std::size_t bytes_touched(const kv::store& store, const std::byte* first_
     for (std::size_t q = 0; q < s.sequences; ++q)
         for (std::size_t l = 0; l < s.layers; ++l)
             for (std::size_t h = 0; h < s.kv_heads; ++h)
-                for (const kv::ledger_row* row = store.view(q, l, h).first; row != nullptr;
-                     row = row->next) {
-                    pages.insert(page_of(row));
-                    pages.insert(page_of(row->block));
-                }
+                for (std::size_t t = 0; t < s.tiers; ++t)
+                    for (const kv::ledger_row* row = store.view(q, l, h, t).first; row != nullptr;
+                         row = row->next) {
+                        pages.insert(page_of(row));
+                        pages.insert(page_of(row->block));
+                    }
     return pages.size() * store.pool().page_bytes();
 }
 

@@ -12,6 +12,7 @@
 #include "score_tap.hpp"
 #include "simd/attention_pass.hpp"
 
+#include <array>
 #include <cstddef>
 #include <span>
 
@@ -92,7 +93,7 @@ status attention(kv::store& s, std::size_t sequence, std::size_t layer,
         return error{errc::invalid_argument, "no such sequence or layer"};
     std::size_t most = 1;
     for (std::size_t h = 0; h < shape.kv_heads; ++h) {
-        const std::size_t n = s.view(sequence, layer, h).size;
+        const std::size_t n = s.size(sequence, layer, h);
         if (!memory.fits(shape, n))
             return error{errc::buffer_too_small, "a head outgrew the scratch, or its shape", h};
         most = n > most ? n : most;
@@ -101,7 +102,10 @@ status attention(kv::store& s, std::size_t sequence, std::size_t layer,
     const std::size_t grain = 1 + 131072 / (most * dim * group_size * (queries.rows() + 1));
     run.parallel_for(shape.kv_heads, grain, [&](std::size_t begin, std::size_t end) {
         for (std::size_t h = begin; h < end; ++h) {
-            kv::ledger_row* const first = s.rows(sequence, layer, h);
+            std::array<kv::tier_rows, kv::max_tiers> all;
+            for (std::size_t t = 0; t < shape.tiers; ++t)
+                all[t] = {s.rows(sequence, layer, h, t), &s.layout(layer, t)};
+            const auto tiers = std::span<const kv::tier_rows>(all).first(shape.tiers);
 #if PARE_HAS_SIMD
             const std::size_t at_once = simd::pass_rows(group_size) / group_size;
             simd::attention_pass pass(s.layout(layer), group_size, memory.of_head(begin));
@@ -110,12 +114,12 @@ status attention(kv::store& s, std::size_t sequence, std::size_t layer,
             for (std::size_t i = 0; i < queries.rows(); i += at_once) {
                 const std::size_t n = queries.rows() - i < at_once ? queries.rows() - i : at_once;
                 if (!tap.weights.empty()) part.weights = tap.weights.subspan(i, n);
-                pass.run(first, queries.block(i, first_col, n, group_size * dim),
+                pass.run(tiers, queries.block(i, first_col, n, group_size * dim),
                          out.block(i, first_col, n, group_size * dim), position + i, part);
                 part.carry = 1.0f;
             }
 #else
-            attention_ref(first, s.layout(layer), h * group_size, group_size, queries, out,
+            attention_ref(tiers, dim, h * group_size, group_size, queries, out,
                           position, tap, memory.wide_of_head(begin),
                           memory.of_head(begin).first(dim));
 #endif

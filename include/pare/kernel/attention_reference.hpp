@@ -13,27 +13,28 @@
 
 namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 
-/// The scalar twin of the attention kernel, and the definition of its answer: one KV head, summed
-/// in double. queries, out: (tokens, query_heads * head_dim), of which the `group_size` query heads
-/// from `first_query_head` on are read and written; query i stands at `position` + i and sees the
-/// tokens there and before. A query that sees none gets zeros.
+/// The scalar twin of the attention kernel, and the definition of its answer: one KV head, all its
+/// tiers, summed in double. queries, out: (tokens, query_heads * head_dim), of which the
+/// `group_size` query heads from `first_query_head` on are read and written; query i stands at
+/// `position` + i and sees the tokens there and before. A query that sees none gets zeros.
 /// @param p        (group_size * kept tokens + head_dim) memory
 /// @param decoded  (head_dim) memory
-inline void attention_ref(kv::ledger_row* first, const kv::block_layout& layout,
+inline void attention_ref(std::span<const kv::tier_rows> tiers, std::size_t dim,
                           std::size_t first_query_head, std::size_t group_size,
                           matrix_view<const float> queries, matrix_view<float> out,
                           std::size_t position, const score_tap& tap, std::span<double> p,
                           std::span<float> decoded) noexcept {
-    const std::size_t dim = layout.head_dim;
-    const auto for_tokens = [&](auto&& visit) {  // visit(row, token in row, token)
+    const auto for_tokens = [&](auto&& visit) {  // visit(row, token in row, token, layout)
         std::size_t n = 0;
-        for (kv::ledger_row* row = first; row != nullptr; row = row->next)
-            for (std::size_t t = 0; t < row->size; ++t) visit(*row, t, n++);
+        for (const kv::tier_rows& tier : tiers)
+            for (kv::ledger_row* row = tier.first; row != nullptr; row = row->next)
+                for (std::size_t t = 0; t < row->size; ++t) visit(*row, t, n++, *tier.layout);
         return n;
     };
-    const std::size_t n = for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t) {
-        if (!tap.weights.empty()) row.attention[t] *= tap.carry;
-    });
+    const std::size_t n =
+        for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t, const auto&) {
+            if (!tap.weights.empty()) row.attention[t] *= tap.carry;
+        });
     const std::span<double> sum = p.subspan(group_size * n, dim);
     for (std::size_t i = 0; i < queries.rows(); ++i) {
         for (std::size_t g = 0; g < group_size; ++g) {
@@ -42,7 +43,8 @@ inline void attention_ref(kv::ledger_row* first, const kv::block_layout& layout,
             double most = 0.0, total = 0.0;
             bool any = false;
             const std::span<double> mine = p.subspan(g * n, n);
-            for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token) {
+            for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token,
+                           const kv::block_layout& layout) {
                 if (row.positions[t] > position + i) return;
                 kv::read_key(layout, row.block, t, decoded);
                 double dot = 0.0;
@@ -52,12 +54,13 @@ inline void attention_ref(kv::ledger_row* first, const kv::block_layout& layout,
                 if (!any || mine[token] > most) most = mine[token];
                 any = true;
             });
-            for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token) {
+            for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token, const auto&) {
                 mine[token] = row.positions[t] > position + i ? 0.0 : std::exp(mine[token] - most);
                 total += mine[token];
             });
             for (double& x : sum) x = 0.0;
-            for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token) {
+            for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token,
+                           const kv::block_layout& layout) {
                 if (any) mine[token] /= total;
                 kv::read_value(layout, row.block, t, decoded);
                 if (mine[token] != 0.0)
@@ -67,7 +70,7 @@ inline void attention_ref(kv::ledger_row* first, const kv::block_layout& layout,
             for (std::size_t d = 0; d < dim; ++d) out(i, column + d) = static_cast<float>(sum[d]);
         }
         if (tap.weights.empty()) continue;
-        for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token) {
+        for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token, const auto&) {
             double reduced = 0.0;
             for (std::size_t g = 0; g < group_size; ++g) {
                 const double x = p[g * n + token];

@@ -14,6 +14,8 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// of its own. Feng et al., "Ada-KV", arXiv:2407.11550.
 template <budget PerHead = uniform>
 struct ada {
+    static_assert(!adaptive_budget<PerHead>, "heads share budgets that are known beforehand");
+
     PerHead per_head{};
     float safeguard = 0.2f;
 

@@ -102,6 +102,15 @@ concept shared_budget = budget<B> && requires(const B& b, std::size_t layer) {
     noexcept->std::same_as<std::size_t>;
 };
 
+/// A budget that depends on the scores: of the tokens of a head that nothing protects,
+/// enough(scores in descending order) stay in the first tier, as far as it has room. Asked where
+/// the position of the token that comes next is a multiple of policy::every.
+template <class B>
+concept adaptive_budget = budget<B> && requires(const B& b, std::span<const float> descending) {
+    { b.enough(descending) }
+    noexcept->std::same_as<std::size_t>;
+};
+
 /// A scorer or budget that can refuse its own parameters.
 template <class P>
 concept checkable = requires(const P& p) {

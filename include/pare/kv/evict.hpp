@@ -35,9 +35,10 @@ inline head_observation observe(const head_view& head, std::size_t first, std::s
 
 }  // namespace detail
 
-/// Removes tokens of one layer until the policy's budget holds. `now` is the position of the token
-/// that comes next. Does nothing while no head is `every` tokens over its budget.
-/// @return invalid_argument, or what select_leaving() or store::remove() say
+/// Removes tokens of one layer until the policy's budget holds: from tier to tier, and out of the
+/// last. `now` is the position of the token that comes next. Does nothing in a tier where no head
+/// is `every` tokens over its room.
+/// @return invalid_argument, or what select_leaving(), store::demote() or store::remove() say
 template <class Scorer, class Budget>
 status evict(store& s, std::size_t sequence, std::size_t layer, std::size_t now,
              const policy<Scorer, Budget>& p, eviction_scratch& memory) noexcept {
@@ -45,15 +46,21 @@ status evict(store& s, std::size_t sequence, std::size_t layer, std::size_t now,
         return error{errc::invalid_argument, "no such sequence or layer"};
     if (memory.decoded.size() < 2 * s.shape().head_dim)
         return error{errc::buffer_too_small, "the scratch was made for another head_dim"};
-    return select_leaving(
-        p, s.shape(), layer, now, memory,
-        [&](std::size_t h) { return s.view(sequence, layer, h).size; },
-        [&](std::size_t h, std::size_t first) {
-            return detail::observe(s.view(sequence, layer, h), first, now, memory);
-        },
-        [&](std::size_t h, std::span<const std::uint32_t> places) {
-            return s.remove(sequence, layer, h, places);
-        });
+    for (std::size_t tier = 0; tier < s.shape().tiers; ++tier) {
+        const status done = select_leaving(
+            p, s.shape(), layer, tier, now, memory,
+            [&](std::size_t h) { return s.view(sequence, layer, h, tier).size; },
+            [&](std::size_t h, std::size_t first) {
+                return detail::observe(s.view(sequence, layer, h, tier), first, now, memory);
+            },
+            [&](std::size_t h, std::span<const std::uint32_t> places) {
+                return tier + 1 == s.shape().tiers
+                           ? s.remove(sequence, layer, h, places, tier)
+                           : s.demote(sequence, layer, h, places, tier, memory.decoded.span());
+            });
+        if (!done) return done;
+    }
+    return {};
 }
 
 }  // namespace pare::kv::inline PARE_ARCH_NAMESPACE

@@ -26,10 +26,16 @@ struct alignas(64) ledger_row {
 inline constexpr std::size_t rows_ahead = 8;
 static_assert(sizeof(ledger_row) == 320);
 
-/// The tokens of one head, in no particular order.
+/// The tokens of one head in one tier, in no particular order.
 struct head_view {
     const ledger_row* first;
     std::size_t size;  ///< tokens
+    const block_layout* layout;
+};
+
+/// The same, for a pass that may write the sums.
+struct tier_rows {
+    ledger_row* first;
     const block_layout* layout;
 };
 

@@ -5,8 +5,10 @@
 
 #include "../core/status.hpp"
 #include "concepts.hpp"
+#include "shape.hpp"
 #include "uniform.hpp"
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <span>
@@ -19,7 +21,9 @@ struct position_range {
 };
 
 /// Which tokens stay: the sinks, the recent ones, those in `keep`, and the best scored of the rest
-/// until the budget is full. Of equal scores the later position stays.
+/// until the budget is full. Of equal scores the later position stays. Over a store of several
+/// tiers the same choice is made in each: what the first has no room for is demoted, what the last
+/// has none for leaves.
 template <token_scorer Scorer, budget Budget = uniform>
 struct policy {
     static_assert(
@@ -34,6 +38,9 @@ struct policy {
     std::size_t every = 1;      ///< evicts when this many tokens are over the budget, all at once
     std::span<const position_range> keep{};  ///< must outlive whatever has the policy
     reduction across = reduction::mean;      ///< of the query heads that share a KV head
+    /// Share of the budget that each tier but the last has room for; the last has the rest.
+    std::array<float, max_tiers - 1> tier_shares{};
+    bool demote_oldest = false;  ///< by age rather than by score; the last tier goes by score
 };
 
 /// What caches and trackers are made with.
@@ -47,6 +54,21 @@ inline namespace PARE_ARCH_NAMESPACE {
 
 namespace detail {
 
+// Tokens of each head that a tier has room for, of a budget.
+template <class Scorer, class Budget>
+std::size_t room(const policy<Scorer, Budget>& p, std::size_t budget, std::size_t tier,
+                 std::size_t n_tiers) noexcept {
+    std::size_t left = budget;
+    for (std::size_t t = 0; t + 1 < n_tiers; ++t) {
+        const float share = p.tier_shares[t] > 0.0f ? p.tier_shares[t] : 0.0f;
+        auto n = static_cast<std::size_t>(share * static_cast<float>(budget));
+        n = n < left ? n : left;
+        if (t == tier) return n;
+        left -= n;
+    }
+    return left;
+}
+
 // The newest tokens that a policy protects.
 template <class Scorer, class Budget>
 std::size_t n_recent(const policy<Scorer, Budget>& p, std::size_t budget) noexcept {
@@ -57,9 +79,10 @@ std::size_t n_recent(const policy<Scorer, Budget>& p, std::size_t budget) noexce
 }  // namespace detail
 
 /// Refuses a policy that could not hold its budget in some layer: `keep`, each range counted in
-/// full, the sinks and the recent tokens leave none of it.
+/// full, the sinks and the recent tokens leave none of it, or of the first tier's share.
 template <class Scorer, class Budget>
-status check(const policy<Scorer, Budget>& p, std::size_t n_layers) noexcept {
+status check(const policy<Scorer, Budget>& p, std::size_t n_layers,
+             std::size_t n_tiers = 1) noexcept {
     if (!(0.0f <= p.recent_share && p.recent_share <= 1.0f))
         return error{errc::invalid_argument, "recent_share is between 0 and 1"};
     constexpr std::size_t limit = std::size_t{1} << 31;  // positions have 32 bits
@@ -73,7 +96,10 @@ status check(const policy<Scorer, Budget>& p, std::size_t n_layers) noexcept {
         const std::size_t tokens = p.budget.tokens(l, n_layers);
         if (tokens == 0 || tokens >= limit)
             return error{errc::invalid_argument, "a budget keeps 1 token or more, below 2^31", l};
-        std::size_t left = tokens;
+        for (std::size_t t = 0; t < n_tiers; ++t)
+            if (detail::room(p, tokens, t, n_tiers) == 0)
+                return error{errc::invalid_argument, "a tier's share holds no token", t};
+        std::size_t left = detail::room(p, tokens, 0, n_tiers);
         const auto take = [&left](std::size_t n) {
             const bool fits = n <= left;
             left = fits ? left - n : 0;
@@ -83,7 +109,11 @@ status check(const policy<Scorer, Budget>& p, std::size_t n_layers) noexcept {
         const position_range* r = p.keep.data();
         for (std::size_t n = p.keep.size(); n > 0; --n, ++r)
             fits = fits && take(r->first < r->end ? r->end - r->first : 0);
-        if (!fits) return error{errc::invalid_argument, "what always stays exceeds the budget", l};
+        if (!fits)
+            return error{errc::invalid_argument,
+                         n_tiers == 1 ? "what always stays exceeds the budget"
+                                      : "what always stays exceeds the first tier",
+                         l};
         if constexpr (shared_budget<Budget>)
             if (p.budget.floor(l, n_layers) > tokens)
                 return error{errc::invalid_argument, "a head's floor exceeds its budget", l};

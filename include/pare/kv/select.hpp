@@ -121,26 +121,52 @@ inline void keep_highest(std::span<std::uint32_t> ranks, std::span<const std::ui
 
 // Ranks the tokens of one head; those that the policy protects stay whatever their score.
 template <class Scorer, class Budget>
-void rank_tokens(const policy<Scorer, Budget>& p, std::size_t budget, std::size_t now,
+void rank_tokens(const policy<Scorer, Budget>& p, std::size_t budget, std::size_t now, bool by_age,
                  std::span<const float> scores, std::span<const std::uint32_t> positions,
                  std::span<std::uint32_t> ranks) noexcept {
     const std::size_t recent = n_recent(p, budget), first_recent = now < recent ? 0 : now - recent;
     const auto sinks = static_cast<std::uint32_t>(p.sinks);
     const auto n_others =
         static_cast<std::uint32_t>(first_recent < p.sinks ? 0 : first_recent - p.sinks);
-    for (std::size_t t = 0; t < ranks.size(); ++t)
-        ranks[t] = positions[t] - sinks < n_others ? rank_of(scores[t]) : kept_anyway;
+    for (std::size_t t = 0; t < ranks.size(); ++t) {
+        const std::uint32_t rank = by_age ? positions[t] : rank_of(scores[t]);
+        ranks[t] = positions[t] - sinks < n_others ? rank : kept_anyway;
+    }
     const position_range* r = p.keep.data();
     for (std::size_t n = p.keep.size(); n > 0; --n, ++r)
         for (std::size_t t = 0; t < ranks.size(); ++t)
             if (r->first <= positions[t] && positions[t] < r->end) ranks[t] = kept_anyway;
 }
 
+struct descending {
+    bool operator()(float a, float b) const noexcept { return a > b; }
+};
+
+// Tokens of a head that stay of `room`: all that are protected, and as many of the others as the
+// budget wants of their scores, which it sorts where it depends on them.
+template <class Budget>
+std::size_t n_staying(const Budget& budget, bool adaptive, std::size_t room,
+                      std::span<float> scores, std::span<const std::uint32_t> ranks) noexcept {
+    if constexpr (adaptive_budget<Budget>) {
+        if (!adaptive) return room;
+        std::size_t others = 0;
+        for (std::size_t t = 0; t < ranks.size(); ++t)
+            if (ranks[t] != kept_anyway) scores[others++] = scores[t];
+        std::sort(scores.data(), scores.data() + others, descending{});
+        const std::size_t n =
+            ranks.size() - others + budget.enough(std::span<const float>(scores.first(others)));
+        return n < room ? n : room;
+    } else {
+        return room;
+    }
+}
+
 }  // namespace detail
 
-/// Chooses the tokens of one layer that leave, so that the policy's budget holds; none while no
-/// head is `every` tokens over it. `now` is the position of the token that comes next.
-/// @param size     size(h): tokens of KV head h
+/// Chooses the tokens of one layer that leave a tier, so that it holds its room of the policy's
+/// budget; none while no head is `every` tokens over it. `now` is the position of the token that
+/// comes next.
+/// @param size     size(h): tokens of KV head h in the tier
 /// @param observe  observe(h, first): the head_observation of KV head h; `attention` and
 /// `positions`
 ///                 of `memory` may be used from `first` on, and `blocks` and `decoded`
@@ -150,16 +176,21 @@ void rank_tokens(const policy<Scorer, Budget>& p, std::size_t budget, std::size_
 /// shape_mismatch when heads that must agree differ in length, or what `leave` says
 template <class Scorer, class Budget>
 status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size_t layer,
-                      std::size_t now, eviction_scratch& memory, auto&& size, auto&& observe,
-                      auto&& leave) noexcept {
-    const std::size_t heads = s.kv_heads, budget = p.budget.tokens(layer, s.layers);
+                      std::size_t tier, std::size_t now, eviction_scratch& memory, auto&& size,
+                      auto&& observe, auto&& leave) noexcept {
+    const std::size_t heads = s.kv_heads, tokens = p.budget.tokens(layer, s.layers);
+    const std::size_t budget = detail::room(p, tokens, tier, s.tiers);
+    const bool by_age = p.demote_oldest && tier + 1 < s.tiers;
     std::size_t total = 0, most = 0;
     for (std::size_t h = 0; h < heads; ++h) {
         const std::size_t n = size(h);
         total += n;
         most = n > most ? n : most;
     }
-    if (shared_budget<Budget> ? total < heads * (budget + p.every) : most < budget + p.every)
+    const bool adaptive = adaptive_budget<Budget> && tier == 0 && !by_age;
+    const bool asked = adaptive && now % p.every == 0;
+    if (!asked &&
+        (shared_budget<Budget> ? total < heads * (budget + p.every) : most < budget + p.every))
         return {};
     if (total > memory.scores.size() || most / block_tokens + 1 > memory.blocks.size())
         return error{errc::buffer_too_small, "more tokens than the scratch was made for", most};
@@ -169,8 +200,8 @@ status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size
     const auto rank_head = [&](std::size_t h, std::size_t first) {
         const std::size_t n = size(h);
         const head_observation seen = observe(h, first);
-        p.scorer.score(seen, scores.subspan(first, n));
-        detail::rank_tokens(p, budget, now, scores.subspan(first, n), seen.positions,
+        if (!by_age) p.scorer.score(seen, scores.subspan(first, n));
+        detail::rank_tokens(p, tokens, now, by_age, scores.subspan(first, n), seen.positions,
                             ranks.subspan(first, n));
         return seen.positions;
     };
@@ -178,9 +209,12 @@ status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size
     if constexpr (!shared_budget<Budget> && !layer_wide_scorer<Scorer>) {
         for (std::size_t h = 0; h < heads; ++h) {
             const std::size_t n = size(h);
-            if (n <= budget) continue;
+            if (!asked && n <= budget) continue;
             const auto where = rank_head(h, 0);
-            const status done = leave(h, detail::lowest(ranks.first(n), where, n - budget, places));
+            const std::size_t stay =
+                detail::n_staying(p.budget, adaptive, budget, scores, ranks.first(n));
+            if (n <= stay) continue;
+            const status done = leave(h, detail::lowest(ranks.first(n), where, n - stay, places));
             if (!done) return done;
         }
         return {};
@@ -192,22 +226,25 @@ status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size
         if (where.data() != positions.data() + first)
             for (std::size_t t = 0; t < where.size(); ++t) positions[first + t] = where[t];
     }
+    std::size_t stay = budget;
     if constexpr (layer_wide_scorer<Scorer>) {
         if (total != heads * most)
             return error{errc::shape_mismatch, "heads that keep the same tokens differ in length"};
-        for (std::size_t t = 0; t < most; ++t) {
+        for (std::size_t t = 0; t < most && !by_age; ++t) {
             float sum = 0.0f;
             for (std::size_t h = 0; h < heads; ++h) sum += scores[h * most + t];
             for (std::size_t h = 0; h < heads; ++h)
                 if (ranks[h * most + t] != detail::kept_anyway)
                     ranks[h * most + t] = detail::rank_of(sum);
+            scores[t] = sum;
         }
+        stay = detail::n_staying(p.budget, adaptive, budget, scores, ranks.first(most));
     }
     std::span<std::uint32_t> leaving;  // of a shared budget: places in the whole layer
     if constexpr (shared_budget<Budget>) {
         for (std::size_t h = 0, first = 0; h < heads; first += size(h), ++h)
             detail::keep_highest(ranks.subspan(first, size(h)), positions.subspan(first, size(h)),
-                                 p.budget.floor(layer, s.layers), places);
+                                 p.budget.floor(layer, s.layers) * budget / tokens, places);
         leaving = detail::lowest(ranks.first(total), positions, total - heads * budget, places);
     }
     for (std::size_t h = 0, first = 0; h < heads; ++h) {
@@ -219,8 +256,8 @@ status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size
                 leaving[n_leaving] -= static_cast<std::uint32_t>(first);
             some = leaving.first(n_leaving);
             leaving = leaving.subspan(n_leaving);
-        } else if (n > budget) {
-            some = detail::lowest(ranks.subspan(first, n), positions.subspan(first, n), n - budget,
+        } else if (n > stay) {
+            some = detail::lowest(ranks.subspan(first, n), positions.subspan(first, n), n - stay,
                                   places);
         }
         if (const status done = leave(h, std::span<const std::uint32_t>(some)); !done) return done;

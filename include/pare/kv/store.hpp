@@ -9,12 +9,11 @@
 #include "block.hpp"
 #include "ledger.hpp"
 #include "pool.hpp"
+#include "row_list.hpp"
 #include "shape.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <new>
 #include <span>
 #include <utility>
 
@@ -26,10 +25,14 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// never their positions. Keys are stored as given: rotated by their true positions, they stay
 /// right wherever they lie.
 ///
+/// A head has one or more tiers, each of its own types: tokens arrive in the first, demote() stores
+/// them anew in the next, and attention reads all of them.
+///
 /// A fork shares blocks until one side writes to them. Nothing here is thread-safe but reading.
 class store {
   public:
-    /// One layout for all layers, or one per layer. The pool must outlive the store.
+    /// One layout per tier for all layers, or (layers, tiers) of them. The pool must outlive the
+    /// store.
     static result<store> make(const shape& s, std::span<const block_layout> layouts,
                               kv::pool& pool) noexcept {
         if (s.layers == 0 || s.kv_heads == 0 || s.sequences == 0 || s.query_heads == 0 ||
@@ -38,8 +41,10 @@ class store {
                          "a store needs layers, sequences, and KV heads that divide query heads"};
         if (s.head_dim == 0 || s.head_dim % 2 != 0)
             return error{errc::invalid_argument, "head_dim is even and not 0", s.head_dim};
-        if (layouts.size() != 1 && layouts.size() != s.layers)
-            return error{errc::shape_mismatch, "one layout for all layers, or one for each"};
+        if (s.tiers == 0 || s.tiers > max_tiers)
+            return error{errc::invalid_argument, "a store has 1 to 4 tiers", s.tiers};
+        if (layouts.size() != s.tiers && layouts.size() != s.layers * s.tiers)
+            return error{errc::shape_mismatch, "layouts of all tiers: for all layers, or for each"};
         for (const block_layout& layout : layouts)
             if (layout.head_dim != s.head_dim ||
                 pool::blocks_per_page(pool.page_bytes(), stored_bytes(layout)) == 0)
@@ -48,11 +53,10 @@ class store {
         store made;
         made.shape_ = s;
         made.pool_ = &pool;
-        auto heads = buffer<head>::make(s.sequences * s.layers * s.kv_heads);
-        auto copies = buffer<block_layout>::make(s.layers);
+        auto heads = buffer<row_list>::make(s.sequences * s.layers * s.kv_heads * s.tiers);
+        auto copies = buffer<block_layout>::make(s.layers * s.tiers);
         if (!heads || !copies) return error{errc::out_of_memory, "the table of heads"};
-        for (std::size_t l = 0; l < s.layers; ++l)
-            (*copies)[l] = layouts[layouts.size() == 1 ? 0 : l];
+        for (std::size_t i = 0; i < copies->size(); ++i) (*copies)[i] = layouts[i % layouts.size()];
         made.heads_ = std::move(*heads);
         made.layouts_ = std::move(*copies);
         return made;
@@ -75,20 +79,30 @@ class store {
 
     /// What a block takes of the pool, beside a ledger row of sizeof(ledger_row).
     static constexpr std::size_t stored_bytes(const block_layout& layout) noexcept {
-        return sizeof(block_header) + pool::rounded(layout.bytes());
+        return row_list::stored_bytes(layout);
     }
 
     const kv::shape& shape() const noexcept { return shape_; }
-    const block_layout& layout(std::size_t layer) const noexcept { return layouts_[layer]; }
+    const block_layout& layout(std::size_t layer, std::size_t tier = 0) const noexcept {
+        return layouts_[layer * shape_.tiers + tier];
+    }
     kv::pool& pool() const noexcept { return *pool_; }
 
-    head_view view(std::size_t sequence, std::size_t layer, std::size_t kv_head) const noexcept {
-        const head& h = at(sequence, layer, kv_head);
-        return {h.first, h.size, &layouts_[layer]};
+    head_view view(std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                   std::size_t tier = 0) const noexcept {
+        const row_list& h = at(sequence, layer, kv_head, tier);
+        return {h.first(), h.size(), &layout(layer, tier)};
+    }
+    /// Tokens of a head, in all its tiers.
+    std::size_t size(std::size_t sequence, std::size_t layer, std::size_t kv_head) const noexcept {
+        std::size_t n = 0;
+        for (std::size_t t = 0; t < shape_.tiers; ++t) n += at(sequence, layer, kv_head, t).size();
+        return n;
     }
     /// The first ledger row of a head, whose `attention` a scorer's pass may write.
-    ledger_row* rows(std::size_t sequence, std::size_t layer, std::size_t kv_head) noexcept {
-        return at(sequence, layer, kv_head).first;
+    ledger_row* rows(std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                     std::size_t tier = 0) noexcept {
+        return at(sequence, layer, kv_head, tier).first();
     }
 
     /// Adds tokens at `position`, `position` + 1, ... to all heads of a layer. keys, values:
@@ -107,50 +121,56 @@ class store {
             return error{errc::invalid_argument, "positions have 32 bits", position};
         for (std::size_t h = 0; h < shape_.kv_heads; ++h)
             for (std::size_t t = 0; t < keys.rows(); ++t)
-                if (!push(at(sequence, layer, h), layouts_[layer],
-                          keys.row_span(t).subspan(h * dim, dim),
-                          values.row_span(t).subspan(h * dim, dim), position + t)) {
-                    for (; t > 0; --t) pop(at(sequence, layer, h));
+                if (!at(sequence, layer, h, 0)
+                         .push(*pool_, layout(layer), keys.row_span(t).subspan(h * dim, dim),
+                               values.row_span(t).subspan(h * dim, dim), position + t, 0.0f)) {
+                    for (; t > 0; --t) at(sequence, layer, h, 0).pop(*pool_);
                     while (h-- > 0)
-                        for (t = 0; t < keys.rows(); ++t) pop(at(sequence, layer, h));
+                        for (t = 0; t < keys.rows(); ++t) at(sequence, layer, h, 0).pop(*pool_);
                     return error{errc::out_of_memory, "the pool has no page left", position};
                 }
         return {};
     }
 
-    /// Removes tokens of one head, named by their ascending places in it. Fails only where a fork
-    /// shares the blocks and the pool is exhausted; then some of them are still there.
+    /// Removes tokens of one head and tier, named by their ascending places in it. Fails only where
+    /// a fork shares the blocks and the pool is exhausted; then some of them are still there.
     status remove(std::size_t sequence, std::size_t layer, std::size_t kv_head,
-                  std::span<const std::uint32_t> places) noexcept {
-        if (sequence >= shape_.sequences || layer >= shape_.layers || kv_head >= shape_.kv_heads)
+                  std::span<const std::uint32_t> places, std::size_t tier = 0) noexcept {
+        if (!exists(sequence, layer, kv_head, tier))
             return error{errc::invalid_argument, "no such head"};
-        head& h = at(sequence, layer, kv_head);
-        ledger_row* row = h.last;
-        std::size_t first = row == nullptr ? 0 : h.size - row->size;  // place of the row's first
-        for (std::size_t i = places.size(); i-- > 0;) {
-            PARE_ASSERT(places[i] < h.size, "no such token");
-            while (places[i] < first) {
-                row = row->previous;
-                first -= block_tokens;
-            }
-            if (places[i] + 1 != h.size) {
-                if (!own(*row, layouts_[layer]))
-                    return error{errc::out_of_memory, "the pool has no page left"};
-                const std::size_t to = places[i] - first, from = h.last->size - 1;
-                copy_token(layouts_[layer], h.last->block, from, row->block, to);
-                row->attention[to] = h.last->attention[from];
-                row->positions[to] = h.last->positions[from];
-                if (row->positions[to] > row->newest) row->newest = row->positions[to];
-            }
-            const bool row_leaves = row == h.last && row->size == 1;
-            ledger_row* const before = row->previous;
-            pop(h);
-            if (row_leaves && before != nullptr) {
-                row = before;
-                first -= block_tokens;
-            }
-        }
-        return {};
+        row_list& tokens = at(sequence, layer, kv_head, tier);
+        const bool done = tokens.visit_backwards(places, [&](ledger_row& row, std::size_t t) {
+            return tokens.remove(*pool_, layout(layer, tier), row, t);
+        });
+        return done ? status{} : error{errc::out_of_memory, "the pool has no page left"};
+    }
+
+    /// Stores tokens of one head and tier, named by their ascending places in it, as the next tier
+    /// does. Their positions and scores go with them.
+    /// @param decoded  (2 * head_dim) memory
+    /// @return out_of_memory when the pool is exhausted; then some of them are where they were
+    status demote(std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                  std::span<const std::uint32_t> places, std::size_t tier,
+                  std::span<float> decoded) noexcept {
+        if (!exists(sequence, layer, kv_head, tier + 1))
+            return error{errc::invalid_argument, "no such head, or no lower tier"};
+        if (decoded.size() < 2 * shape_.head_dim)
+            return error{errc::buffer_too_small, "a key and a value are decoded"};
+        const block_layout &upper = layout(layer, tier), &lower = layout(layer, tier + 1);
+        const std::span<float> key = decoded.first(shape_.head_dim);
+        const std::span<float> value = decoded.subspan(shape_.head_dim, shape_.head_dim);
+        row_list &from = at(sequence, layer, kv_head, tier),
+                 &to = at(sequence, layer, kv_head, tier + 1);
+        const bool done = from.visit_backwards(places, [&](ledger_row& row, std::size_t t) {
+            read_key(upper, row.block, t, key);
+            read_value(upper, row.block, t, value);
+            if (!to.push(*pool_, lower, key, value, row.positions[t], row.attention[t]))
+                return false;
+            if (from.remove(*pool_, upper, row, t)) return true;
+            to.pop(*pool_);
+            return false;
+        });
+        return done ? status{} : error{errc::out_of_memory, "the pool has no page left"};
     }
 
     /// Forgets every token at `position` and after; not the scores that their queries gave to
@@ -158,35 +178,25 @@ class store {
     status truncate(std::size_t sequence, std::size_t position) noexcept {
         if (sequence >= shape_.sequences)
             return error{errc::invalid_argument, "no such sequence", sequence};
-        for (std::size_t l = 0; l < shape_.layers; ++l)
-            for (std::size_t h = 0; h < shape_.kv_heads; ++h) {
-                std::size_t place = at(sequence, l, h).size;
-                for (ledger_row* row = at(sequence, l, h).last; row != nullptr;) {
-                    ledger_row* const before = row->previous;
-                    for (std::size_t t = row->size; t-- > 0;) {
-                        const auto at_place = static_cast<std::uint32_t>(--place);
-                        if (row->positions[t] < position) continue;
-                        const status removed = remove(sequence, l, h, {&at_place, 1});
-                        if (!removed) return removed;
-                    }
-                    row = before;
-                }
+        bool cut = true;
+        for_heads([&](std::size_t l, std::size_t h, std::size_t tier) {
+            row_list& tokens = at(sequence, l, h, tier);
+            for (ledger_row* row = tokens.last(); row != nullptr && cut;) {
+                ledger_row* const before = row->previous;
+                for (std::size_t t = row->size; t-- > 0 && cut;)
+                    cut = row->positions[t] < position ||
+                          tokens.remove(*pool_, layout(l, tier), *row, t);
+                row = before;
             }
-        return {};
+        });
+        return cut ? status{} : error{errc::out_of_memory, "the pool has no page left"};
     }
 
     /// Gives all blocks of a sequence back.
     void clear(std::size_t sequence) noexcept {
-        for (std::size_t l = 0; l < shape_.layers; ++l)
-            for (std::size_t i = 0; i < shape_.kv_heads; ++i) {
-                head& h = at(sequence, l, i);
-                for (ledger_row* row = h.first; row != nullptr;) {
-                    ledger_row* const next = row->next;
-                    release(row);
-                    row = next;
-                }
-                h = {};
-            }
+        for_heads([&](std::size_t l, std::size_t i, std::size_t tier) {
+            at(sequence, l, i, tier).clear(*pool_);
+        });
     }
 
     /// Makes `to` an exact copy of `from`, scores included: a snapshot, a restore, a beam. Keys and
@@ -197,165 +207,90 @@ class store {
             return error{errc::invalid_argument, "no such sequence"};
         if (from == to) return {};
         clear(to);
-        for (std::size_t l = 0; l < shape_.layers; ++l)
-            for (std::size_t h = 0; h < shape_.kv_heads; ++h)
-                for (const ledger_row* row = at(from, l, h).first; row != nullptr;
-                     row = row->next) {
-                    auto* const copy = static_cast<ledger_row*>(pool_->allocate(sizeof(*row)));
-                    if (copy == nullptr) {
-                        clear(to);
-                        return error{errc::out_of_memory, "the pool has no page left"};
-                    }
-                    ::new (static_cast<void*>(copy)) ledger_row(*row);
-                    ++header_of(row->block).owners;
-                    link(at(to, l, h), copy);
-                    at(to, l, h).size += row->size;
-                }
-        return {};
+        bool copied = true;
+        for_heads([&](std::size_t l, std::size_t i, std::size_t tier) {
+            copied = copied && at(to, l, i, tier).share(*pool_, at(from, l, i, tier));
+        });
+        if (copied) return {};
+        clear(to);
+        return error{errc::out_of_memory, "the pool has no page left"};
     }
 
-    /// Bytes of a pool, in whole pages, of one sequence with `tokens` tokens in every head. Pages
-    /// hold 64 blocks at most, ledger rows included: small pages, of a block or two, waste least.
+    /// Bytes of a pool, in whole pages, of one sequence with `tokens` tokens in every head's first
+    /// tier. Pages hold 64 blocks at most, ledger rows included: small pages, of a block or two,
+    /// waste least.
     /// Forks and evictions may leave pages partly filled beyond that. The largest number there is
     /// when a block does not fit into a page.
     static std::size_t bytes_for(const kv::shape& s, std::span<const block_layout> layouts,
                                  std::size_t page_bytes, std::size_t tokens) noexcept {
         const std::size_t blocks = s.kv_heads * ((tokens + block_tokens - 1) / block_tokens);
-        return bytes_of_blocks(s, layouts, page_bytes, [&](std::size_t) { return blocks; });
+        return bytes_of_blocks(s, layouts, page_bytes, [&](std::size_t, std::size_t tier) {
+            return tier == 0 ? blocks : 0;
+        });
     }
     std::size_t bytes_for(std::size_t tokens) const noexcept {
         return bytes_for(shape_, layouts_.span(), pool_->page_bytes(), tokens);
     }
-    /// The same with blocks(layer) blocks in all heads of a layer together.
+    /// The same with blocks(layer, tier) blocks in all heads of a layer together.
     static std::size_t bytes_of_blocks(const kv::shape& s, std::span<const block_layout> layouts,
                                        std::size_t page_bytes, auto&& blocks) noexcept {
         constexpr std::size_t endless = static_cast<std::size_t>(-1);
-        if (layouts.empty() || (layouts.size() != 1 && layouts.size() != s.layers)) return endless;
-        const auto stored = [&](std::size_t layer) {
-            return stored_bytes(layouts[layouts.size() == 1 ? 0 : layer]);
+        const std::size_t slots = s.layers * s.tiers;
+        if (s.tiers == 0 || (layouts.size() != s.tiers && layouts.size() != slots)) return endless;
+        const auto stored = [&](std::size_t i) {
+            return stored_bytes(layouts[i % layouts.size()]);
         };
+        const auto blocks_of = [&](std::size_t i) { return blocks(i / s.tiers, i % s.tiers); };
         std::size_t n_rows = 0, bytes = 0;
         const auto add = [&](std::size_t n, std::size_t block_bytes) {
             const std::size_t fit = pool::blocks_per_page(page_bytes, block_bytes);
             if (fit == 0 || bytes == endless) bytes = endless;
             else bytes += (n + fit - 1) / fit * pool::rounded(page_bytes);
         };
-        for (std::size_t l = 0; l < s.layers; ++l) {
-            n_rows += blocks(l);
-            std::size_t n = 0, k = 0;  // layers of one size share pages: counted at their first
-            for (; k < s.layers && (k >= l || stored(k) != stored(l)); ++k)
-                if (stored(k) == stored(l)) n += blocks(k);
-            if (k == s.layers) add(n, stored(l));
+        for (std::size_t i = 0; i < slots; ++i) {
+            n_rows += blocks_of(i);
+            std::size_t n = 0, k = 0;  // blocks of one size share pages: counted at the first
+            for (; k < slots && (k >= i || stored(k) != stored(i)); ++k)
+                if (stored(k) == stored(i)) n += blocks_of(k);
+            if (k == slots) add(n, stored(i));
         }
         add(n_rows, sizeof(ledger_row));
         return bytes;
     }
 
   private:
-    struct head {
-        ledger_row* first = nullptr;
-        ledger_row* last = nullptr;
-        std::size_t size = 0;
-    };
-    struct alignas(64) block_header {
-        std::uint32_t owners;
-    };
-
     store() noexcept = default;
 
     void clear_all() noexcept {
         for (std::size_t s = 0; s < shape_.sequences; ++s) clear(s);
     }
-    head& at(std::size_t sequence, std::size_t layer, std::size_t kv_head) noexcept {
-        PARE_ASSERT(
-            sequence < shape_.sequences && layer < shape_.layers && kv_head < shape_.kv_heads,
-            "no such head");
-        return heads_[(sequence * shape_.layers + layer) * shape_.kv_heads + kv_head];
+    bool exists(std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                std::size_t tier) const noexcept {
+        return sequence < shape_.sequences && layer < shape_.layers && kv_head < shape_.kv_heads &&
+               tier < shape_.tiers;
     }
-    const head& at(std::size_t sequence, std::size_t layer, std::size_t kv_head) const noexcept {
-        PARE_ASSERT(
-            sequence < shape_.sequences && layer < shape_.layers && kv_head < shape_.kv_heads,
-            "no such head");
-        return heads_[(sequence * shape_.layers + layer) * shape_.kv_heads + kv_head];
+    std::size_t index_of(std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                         std::size_t tier) const noexcept {
+        PARE_ASSERT(exists(sequence, layer, kv_head, tier), "no such head");
+        return ((sequence * shape_.layers + layer) * shape_.kv_heads + kv_head) * shape_.tiers +
+               tier;
     }
-    static block_header& header_of(std::byte* block) noexcept {
-        return *std::launder(reinterpret_cast<block_header*>(block - sizeof(block_header)));
+    row_list& at(std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                 std::size_t tier) noexcept {
+        return heads_[index_of(sequence, layer, kv_head, tier)];
     }
-
-    // A block of one owner, its bytes not set; null when the pool is exhausted.
-    std::byte* new_block(const block_layout& layout) noexcept {
-        void* const memory = pool_->allocate(stored_bytes(layout));
-        if (memory == nullptr) return nullptr;
-        ::new (memory) block_header{1};
-        return static_cast<std::byte*>(memory) + sizeof(block_header);
+    const row_list& at(std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                       std::size_t tier) const noexcept {
+        return heads_[index_of(sequence, layer, kv_head, tier)];
     }
-    void release_block(std::byte* block) noexcept {
-        if (--header_of(block).owners == 0) pool_->release(block - sizeof(block_header));
+    void for_heads(auto&& visit) const noexcept {  // visit(layer, kv_head, tier)
+        for (std::size_t l = 0; l < shape_.layers; ++l)
+            for (std::size_t h = 0; h < shape_.kv_heads; ++h)
+                for (std::size_t t = 0; t < shape_.tiers; ++t) visit(l, h, t);
     }
-    void release(ledger_row* row) noexcept {
-        release_block(row->block);
-        pool_->release(row);
-    }
-    static void link(head& h, ledger_row* row) noexcept {
-        row->previous = h.last;
-        row->next = row->ahead = nullptr;
-        (h.last == nullptr ? h.first : h.last->next) = row;
-        h.last = row;
-        if (ledger_row* const behind = row_behind(row)) behind->ahead = row;
-    }
-    static ledger_row* row_behind(ledger_row* row) noexcept {
-        for (std::size_t i = 0; i < rows_ahead && row != nullptr; ++i) row = row->previous;
-        return row;
-    }
-    // Makes the row's block its own.
-    bool own(ledger_row& row, const block_layout& layout) noexcept {
-        if (header_of(row.block).owners == 1) return true;
-        std::byte* const copy = new_block(layout);
-        if (copy == nullptr) return false;
-        std::memcpy(copy, row.block, layout.bytes());
-        release_block(row.block);
-        row.block = copy;
-        return true;
-    }
-    bool push(head& h, const block_layout& layout, std::span<const float> key,
-              std::span<const float> value, std::size_t position) noexcept {
-        if (h.last == nullptr || h.last->size == block_tokens) {
-            void* const memory = pool_->allocate(sizeof(ledger_row));
-            if (memory == nullptr) return false;
-            std::byte* const block = new_block(layout);
-            if (block == nullptr) {
-                pool_->release(memory);
-                return false;
-            }
-            std::memset(block, 0, layout.bytes());
-            auto* const row = ::new (memory) ledger_row{};
-            row->block = block;
-            link(h, row);
-        } else if (!own(*h.last, layout)) {
-            return false;
-        }
-        ledger_row& row = *h.last;
-        write_token(layout, row.block, row.size, key, value);
-        row.attention[row.size] = 0.0f;
-        row.positions[row.size] = static_cast<std::uint32_t>(position);
-        if (row.positions[row.size] > row.newest) row.newest = row.positions[row.size];
-        ++row.size;
-        ++h.size;
-        return true;
-    }
-    void pop(head& h) noexcept {
-        --h.size;
-        if (--h.last->size != 0) return;
-        ledger_row* const row = h.last;
-        if (ledger_row* const behind = row_behind(row)) behind->ahead = nullptr;
-        h.last = row->previous;
-        (h.last == nullptr ? h.first : h.last->next) = nullptr;
-        release(row);
-    }
-
     kv::shape shape_{.sequences = 0};
     kv::pool* pool_ = nullptr;
-    buffer<head> heads_;
+    buffer<row_list> heads_;
     buffer<block_layout> layouts_;
 };
 

@@ -40,6 +40,7 @@ class tracker {
             s.query_heads % s.kv_heads != 0)
             return error{errc::invalid_argument,
                          "a tracker needs layers and KV heads that divide query heads"};
+        if (s.tiers != 1) return error{errc::invalid_argument, "a tracker has one tier", s.tiers};
         if (const status ok = check(policy, s.layers); !ok) return ok.error();
         tracker made;
         auto memory = eviction_scratch::make(s, tokens);
@@ -121,7 +122,7 @@ class tracker {
         if (layer >= shape_.layers) return error{errc::invalid_argument, "no such layer", layer};
         for (std::size_t h = 0; h < shape_.kv_heads; ++h) n_moves_[h] = 0;
         return select_leaving(
-            policy_, shape_, layer, lengths_[layer], memory_,
+            policy_, shape_, layer, 0, lengths_[layer], memory_,
             [&](std::size_t h) { return size(layer, h); },
             [&](std::size_t h, std::size_t) {
                 return head_observation(attention_.span().subspan(first(layer, h), size(layer, h)),

@@ -32,7 +32,7 @@ constexpr std::size_t pass_rows(std::size_t group_size) noexcept {
 constexpr std::size_t pass_floats(std::size_t group_size, std::size_t head_dim,
                                   std::size_t tokens) noexcept {
     const std::size_t padded_dim = (head_dim + kv::group - 1) / kv::group * kv::group;
-    const std::size_t segments = (tokens + segment_tokens - 1) / segment_tokens + 1;
+    const std::size_t segments = (tokens + segment_tokens - 1) / segment_tokens + kv::max_tiers;
     return pass_rows(group_size) *
            (head_dim + padded_dim + segment_tokens + segments * (segment_tokens + 1));
 }
@@ -56,17 +56,31 @@ class attention_pass {
     }
 
     /// queries, out: this KV head's columns, (n, group_size * head_dim).
-    void run(kv::ledger_row* first, matrix_view<const float> queries, matrix_view<float> out,
-             std::size_t position, const kernel::score_tap& tap) noexcept {
+    void run(std::span<const kv::tier_rows> tiers, matrix_view<const float> queries,
+             matrix_view<float> out, std::size_t position, const kernel::score_tap& tap) noexcept {
         n_rows_ = queries.rows() * group_size_;
         load_queries(queries);
         most_.fill(nothing_seen);
         sum_.fill(0.0f);
         shift_.fill(0.0f);
+        std::size_t segment = 0;
+        for (const kv::tier_rows& tier : tiers) {
+            layout_ = *tier.layout;
+            segment = pass_over(tier.first, segment, position, !tap.weights.empty());
+        }
+        store(out);
+        segment = 0;
+        for (std::size_t i = 0; i < tiers.size() && !tap.weights.empty(); ++i)
+            segment = add_scores(tiers[i].first, segment, tap);
+    }
+
+  private:
+    /// Goes on with the rows of a tier, whose segments are counted from `segment` on.
+    std::size_t pass_over(const kv::ledger_row* row, std::size_t segment, std::size_t position,
+                          bool tapped) noexcept {
         std::array<kv_block, segment_blocks> blocks;
         std::array<const kv::ledger_row*, segment_blocks> ledger;
-        std::size_t segment = 0;
-        for (const kv::ledger_row* row = first; row != nullptr; ++segment) {
+        for (; row != nullptr; ++segment) {
             std::size_t n = 0;
             for (; n < segment_blocks && row != nullptr; ++n, row = row->next) {
                 ledger[n] = row;
@@ -79,15 +93,13 @@ class attention_pass {
             compute_logits(std::span(blocks).first(n));
             hide(std::span(ledger).first(n), position);
             float* const kept =
-                tap.weights.empty() ? nullptr : tapped_ + segment * n_rows_ * (segment_tokens + 1);
+                tapped ? tapped_ + segment * n_rows_ * (segment_tokens + 1) : nullptr;
             to_probabilities(std::span(blocks).first(n), kept);
             to_outputs(std::span(blocks).first(n));
         }
-        store(out);
-        if (!tap.weights.empty()) add_scores(first, tap);
+        return segment;
     }
 
-  private:
     /// What a token that a query does not see has for a logit: finite, for -ffast-math.
     static constexpr float unseen = -1e30f;
     /// The largest logit where there is none yet; what lies below it weighs nothing.
@@ -232,12 +244,13 @@ class attention_pass {
         }
     }
 
-    void add_scores(kv::ledger_row* first, const kernel::score_tap& tap) noexcept {
+    std::size_t add_scores(kv::ledger_row* first, std::size_t segment,
+                           const kernel::score_tap& tap) noexcept {
         const float share =
             tap.across == kv::reduction::mean ? 1.0f / static_cast<float>(group_size_) : 1.0f;
         const auto weight = [&](std::size_t row) { return tap.weights[row / group_size_]; };
         const bool is_max = tap.across == kv::reduction::max;  // which is taken before weighing
-        std::size_t segment = 0, block = 0;
+        std::size_t block = 0;
         alignas(64) std::array<float, max_group_size> factor;
         for (kv::ledger_row* row = first; row != nullptr; row = row->next) {
             const float* const kept = tapped_ + segment * n_rows_ * (segment_tokens + 1);
@@ -277,6 +290,7 @@ class attention_pass {
             }
             if (++block == segment_blocks) block = 0, ++segment;
         }
+        return block == 0 ? segment : segment + 1;
     }
 
     static constexpr std::size_t block_vecs = kv::block_tokens / lanes;
@@ -289,7 +303,7 @@ class attention_pass {
         return scales;
     }
 
-    const kv::block_layout& layout_;
+    kv::block_layout layout_;  // of the tier that is passed over
     std::size_t group_size_, dim_, padded_, n_rows_ = 0, n_tokens_ = 0;
     float *queries_, *out_, *logits_, *tapped_;
     std::array<float, max_group_size> most_, sum_, rescale_, shift_, query_sum_;
