@@ -36,13 +36,14 @@ struct kv_recipe {
     std::size_t observed = 0;  ///< of snapkv
     kv_budget budget = kv_budget::uniform;
     float mass = 1.0f;  ///< of zipvl
-    std::size_t sinks = 0, recent = 0, every = 1;
+    std::size_t sinks = 0, recent = 0, every = 1, granularity = 1;
     float recent_share = 0.0f;
     pare::kv::element keys = pare::kv::element::f32, values = pare::kv::element::f32;
     pare::kv::reduction across = pare::kv::reduction::mean;
     std::vector<pare::kv::element> lower{};  ///< types of the tiers below the first
     std::array<float, pare::kv::max_tiers - 1> tier_shares{};
     bool demote_oldest = false;
+    std::size_t merging_window = 0;  ///< of cam; 0: nothing is merged
 };
 
 /// Reads parts joined by '+', each `name[:argument]*`, in any order: a policy, and at most one part

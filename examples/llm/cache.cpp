@@ -7,6 +7,7 @@
 #include <pare/cache.hpp>
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
+#include <pare/kv/cam.hpp>
 #include <pare/kv/h2o.hpp>
 #include <pare/kv/key_norm.hpp>
 #include <pare/kv/pyramid.hpp>
@@ -146,10 +147,12 @@ auto with_policy(const tools::kv_recipe& r, std::size_t tokens, auto&& visit) {
                                     .recent = r.recent,
                                     .recent_share = r.recent_share,
                                     .every = r.every,
+                                    .granularity = r.granularity,
                                     .keep = {},
                                     .across = r.across,
                                     .tier_shares = r.tier_shares,
-                                    .demote_oldest = r.demote_oldest});
+                                    .demote_oldest = r.demote_oldest,
+                                    .merging = kv::cam{.window = r.merging_window}});
         },
         scorer_of(r), budget_of(r, tokens));
 }

@@ -19,6 +19,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
+#include <set>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -186,6 +188,46 @@ TEST_CASE("what stays is what sorting all tokens says, for every scorer") {
     check_against_sorting(pare::kv::tova{});
     check_against_sorting(pare::kv::window{});
     check_against_sorting(loudest_value{});
+}
+
+TEST_CASE("chunks of positions leave whole, the lowest mean first") {
+    const std::size_t granularity = GENERATE(2u, 5u, 16u);
+    pare::random random(granularity);
+    int wrong = 0;
+    for (int draw = 0; draw < 100; ++draw) {
+        const std::size_t n = 20 + random.below(100), budget = 10 + random.below(n - 10);
+        one_layer layer(n, random.next());
+        layer.write_sums(
+            [&](std::size_t, std::uint32_t) { return static_cast<float>(random.below(1000)); });
+        const policy<as_written> p{
+            .budget = {budget}, .sinks = 1, .recent = 3, .granularity = granularity};
+        std::vector<positions> expected(kv_heads);
+        for (std::size_t h = 0; h < kv_heads; ++h) {
+            const auto tokens = tokens_of(layer.tokens.view(1, 1, h));
+            std::map<std::size_t, std::vector<float>> chunks;
+            for (const kept_token& t : tokens)
+                chunks[t.position / granularity].push_back(t.attention);
+            std::vector<std::pair<double, std::size_t>> by_mean;
+            for (const auto& [chunk, scores] : chunks) {
+                float sum = 0.0f;
+                for (const float x : scores) sum += x;
+                by_mean.emplace_back(sum / static_cast<float>(scores.size()), chunk);
+            }
+            std::sort(by_mean.begin(), by_mean.end());
+            std::set<std::uint32_t> stays;
+            for (const kept_token& t : tokens) stays.insert(t.position);
+            for (const auto& [mean, chunk] : by_mean) {
+                if (stays.size() <= budget) break;
+                for (const kept_token& t : tokens)
+                    if (t.position / granularity == chunk && t.position >= 1 && t.position + 3 < n)
+                        stays.erase(t.position);
+            }
+            expected[h].assign(stays.begin(), stays.end());
+        }
+        REQUIRE(layer.evict(p));
+        for (std::size_t h = 0; h < kv_heads; ++h) wrong += layer.kept(h) != expected[h];
+    }
+    CHECK(wrong == 0);
 }
 
 TEST_CASE("tokens go from tier to tier, and what leaves is what one tier would let go") {

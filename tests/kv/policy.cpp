@@ -25,6 +25,7 @@ TEST_CASE("check refuses policies that cannot hold their budget") {
     CHECK(code(windowed{.budget = {8}}) == fine);
     CHECK(code(windowed{}) == refused);
     CHECK(code(windowed{.budget = {8}, .every = 0}) == refused);
+    CHECK(code(windowed{.budget = {8}, .granularity = 0}) == refused);
     for (const float share : {-0.1f, 1.1f, std::numeric_limits<float>::quiet_NaN(),
                               std::numeric_limits<float>::infinity()})
         CHECK(code(windowed{.budget = {8}, .recent_share = share}) == refused);

@@ -177,6 +177,14 @@ inline void write_token(const block_layout& layout, std::byte* block, std::size_
     detail::value_of(layout, block, token).write(value);
 }
 
+/// Stores another value in place of a token's, rounded likewise; its key stays.
+inline void write_value(const block_layout& layout, std::byte* block, std::size_t token,
+                        std::span<const float> value) noexcept {
+    PARE_ASSERT(token < block_tokens && value.size() == layout.head_dim,
+                "a value of head_dim channels");
+    detail::value_of(layout, block, token).write(value);
+}
+
 /// What attention sees of a token: its stored key or value, decoded (head_dim).
 inline void read_key(const block_layout& layout, const std::byte* block, std::size_t token,
                      std::span<float> key) noexcept {

@@ -111,6 +111,24 @@ concept adaptive_budget = budget<B> && requires(const B& b, std::span<const floa
     noexcept->std::same_as<std::size_t>;
 };
 
+/// What becomes of the value of a token that leaves: share(its sum, the mean sum of the next
+/// `window` kept tokens, its position) of it is spread over the values of these.
+template <class M>
+concept merger = std::copyable<M> && requires(const M& m, float sum, std::uint32_t position) {
+    { m.window } -> std::convertible_to<std::size_t>;
+    { m.share(sum, sum, position) }
+    noexcept->std::same_as<float>;
+};
+
+/// Nothing becomes of it.
+struct no_merging {
+    static constexpr std::size_t window = 0;
+    PARE_ALWAYS_INLINE constexpr float share(float, float, std::uint32_t) const noexcept {
+        return 0.0f;
+    }
+};
+static_assert(merger<no_merging>);
+
 /// A scorer or budget that can refuse its own parameters.
 template <class P>
 concept checkable = requires(const P& p) {

@@ -7,6 +7,7 @@
 #include "select.hpp"
 #include "store.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -33,15 +34,67 @@ inline head_observation observe(const head_view& head, std::size_t first, std::s
             head.layout, memory.decoded.span()};
 }
 
+// The `window` tokens that stay and whose positions follow `position`, fewer where there are none.
+inline std::span<const follower> followers(const head_view& head,
+                                           std::span<const std::uint32_t> leaving,
+                                           std::uint32_t position, std::size_t window,
+                                           std::span<follower> found) noexcept {
+    std::size_t n = 0, next_leaving = 0;
+    std::uint32_t place = 0;
+    for (const ledger_row* row = head.first; row != nullptr; row = row->next)
+        for (std::size_t t = 0; t < row->size; ++t, ++place) {
+            const bool leaves = next_leaving < leaving.size() && leaving[next_leaving] == place;
+            next_leaving += leaves;
+            if (!leaves && row->positions[t] > position)
+                found[n++] = {row->positions[t], place, row->attention[t]};
+        }
+    if (n <= window) return found.first(n);
+    std::nth_element(found.data(), found.data() + window, found.data() + n, earlier_follower{});
+    return found.first(window);
+}
+
+// Spreads the values of tokens that are about to leave a head's last tier over those that follow.
+template <merger Merging>
+status merge(store& s, std::size_t sequence, std::size_t layer, std::size_t kv_head,
+             std::span<const std::uint32_t> leaving, const Merging& merging,
+             eviction_scratch& memory) noexcept {
+    const std::size_t tier = s.shape().tiers - 1, dim = s.shape().head_dim;
+    const std::span<float> value = memory.decoded.span().first(dim);
+    const head_view head = s.view(sequence, layer, kv_head, tier);
+    const ledger_row* row = head.first;
+    std::size_t first = 0;  // place of the row's first
+    for (const std::uint32_t place : leaving) {
+        for (; place >= first + block_tokens; first += block_tokens) row = row->next;
+        const std::size_t t = place - first;
+        const auto window =
+            followers(head, leaving, row->positions[t], merging.window, memory.followers.span());
+        if (window.empty()) continue;
+        const auto n = static_cast<float>(window.size());
+        float mean = 0.0f;
+        for (const follower& f : window) mean += f.attention / n;
+        const float share = merging.share(row->attention[t], mean, row->positions[t]) / n;
+        if (share == 0.0f) continue;
+        read_value(*head.layout, row->block, t, value);
+        for (float& x : value) x *= share;
+        for (const follower& f : window) {
+            const status added = s.add_to_value(sequence, layer, kv_head, f.place, value,
+                                                memory.decoded.span().subspan(dim), tier);
+            if (!added) return added;
+        }
+    }
+    return {};
+}
+
 }  // namespace detail
 
 /// Removes tokens of one layer until the policy's budget holds: from tier to tier, and out of the
 /// last. `now` is the position of the token that comes next. Does nothing in a tier where no head
 /// is `every` tokens over its room.
-/// @return invalid_argument, or what select_leaving(), store::demote() or store::remove() say
-template <class Scorer, class Budget>
-status evict(store& s, std::size_t sequence, std::size_t layer, std::size_t now,
-             const policy<Scorer, Budget>& p, eviction_scratch& memory) noexcept {
+/// @return invalid_argument, or what select_leaving(), store::demote(), store::remove() or
+/// store::add_to_value() say
+template <eviction_policy Policy>
+status evict(store& s, std::size_t sequence, std::size_t layer, std::size_t now, const Policy& p,
+             eviction_scratch& memory) noexcept {
     if (sequence >= s.shape().sequences || layer >= s.shape().layers)
         return error{errc::invalid_argument, "no such sequence or layer"};
     if (memory.decoded.size() < 2 * s.shape().head_dim)
@@ -54,9 +107,14 @@ status evict(store& s, std::size_t sequence, std::size_t layer, std::size_t now,
                 return detail::observe(s.view(sequence, layer, h, tier), first, now, memory);
             },
             [&](std::size_t h, std::span<const std::uint32_t> places) {
-                return tier + 1 == s.shape().tiers
-                           ? s.remove(sequence, layer, h, places, tier)
-                           : s.demote(sequence, layer, h, places, tier, memory.decoded.span());
+                if (tier + 1 < s.shape().tiers)
+                    return s.demote(sequence, layer, h, places, tier, memory.decoded.span());
+                if (p.merging.window != 0) {
+                    const status merged =
+                        detail::merge(s, sequence, layer, h, places, p.merging, memory);
+                    if (!merged) return merged;
+                }
+                return s.remove(sequence, layer, h, places, tier);
             });
         if (!done) return done;
     }

@@ -16,6 +16,21 @@
 
 namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 
+namespace detail {
+
+// A kept token after one that leaves.
+struct follower {
+    std::uint32_t position, place;
+    float attention;
+};
+struct earlier_follower {
+    bool operator()(const follower& a, const follower& b) const noexcept {
+        return a.position < b.position;
+    }
+};
+
+}  // namespace detail
+
 /// Memory for evict() or a tracker, made once.
 class eviction_scratch {
   public:
@@ -27,8 +42,10 @@ class eviction_scratch {
         auto ranks = buffer<std::uint32_t>::make(n);
         auto blocks = buffer<const std::byte*>::make(tokens / block_tokens + 1);
         auto decoded = buffer<float>::make(2 * s.head_dim);
+        auto followers = buffer<detail::follower>::make(tokens);
         eviction_scratch made;
-        if (!attention || !scores || !positions || !places || !ranks || !blocks || !decoded)
+        if (!followers || !attention || !scores || !positions || !places || !ranks || !blocks ||
+            !decoded)
             return error{errc::out_of_memory, "memory for evictions"};
         made.attention = std::move(*attention);
         made.scores = std::move(*scores);
@@ -37,12 +54,14 @@ class eviction_scratch {
         made.ranks = std::move(*ranks);
         made.blocks = std::move(*blocks);
         made.decoded = std::move(*decoded);
+        made.followers = std::move(*followers);
         return made;
     }
 
     buffer<float> attention, scores, decoded;
     buffer<std::uint32_t> positions, places, ranks;
     buffer<const std::byte*> blocks;
+    buffer<detail::follower> followers;
 };
 
 namespace detail {
@@ -119,9 +138,52 @@ inline void keep_highest(std::span<std::uint32_t> ranks, std::span<const std::ui
     for (std::size_t i = first; i < size; ++i) ranks[places[i]] = kept_anyway;
 }
 
+struct by_position {
+    const std::uint32_t* positions;
+    bool operator()(std::uint32_t a, std::uint32_t b) const noexcept {
+        return positions[a] < positions[b];
+    }
+};
+
+// Gives every token the mean score of those with which it shares a chunk of positions.
+inline void average_chunks(std::span<const std::uint32_t> positions, std::size_t granularity,
+                           std::span<float> scores, std::span<std::uint32_t> order) noexcept {
+    for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.data(), order.data() + order.size(), by_position{positions.data()});
+    for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+        const std::size_t chunk = positions[order[begin]] / granularity;
+        float sum = 0.0f;
+        for (; end < order.size() && positions[order[end]] / granularity == chunk; ++end)
+            sum += scores[order[end]];
+        for (std::size_t i = begin; i < end; ++i)
+            scores[order[i]] = sum / static_cast<float>(end - begin);
+    }
+}
+
+// Adds to the lowest, `leaving`, what shares rank and chunk with one of them: to the highest of
+// them, that is, for its rank belongs to its chunk.
+inline std::span<std::uint32_t> whole_chunks(std::span<const std::uint32_t> ranks,
+                                             std::span<const std::uint32_t> positions,
+                                             std::size_t granularity,
+                                             std::span<std::uint32_t> leaving,
+                                             std::span<std::uint32_t> places) noexcept {
+    if (granularity == 1 || leaving.empty()) return leaving;
+    const by_rank lower{ranks.data(), positions.data()};
+    std::uint32_t highest = leaving[0];
+    for (const std::uint32_t place : leaving)
+        if (lower(highest, place)) highest = place;
+    const std::size_t chunk = positions[highest] / granularity;
+    std::size_t size = 0;
+    for (std::uint32_t i = 0; i < ranks.size(); ++i)
+        if (!lower(highest, i) ||
+            (ranks[i] == ranks[highest] && positions[i] / granularity == chunk))
+            places[size++] = i;
+    return places.first(size);
+}
+
 // Ranks the tokens of one head; those that the policy protects stay whatever their score.
-template <class Scorer, class Budget>
-void rank_tokens(const policy<Scorer, Budget>& p, std::size_t budget, std::size_t now, bool by_age,
+template <eviction_policy Policy>
+void rank_tokens(const Policy& p, std::size_t budget, std::size_t now, bool by_age,
                  std::span<const float> scores, std::span<const std::uint32_t> positions,
                  std::span<std::uint32_t> ranks) noexcept {
     const std::size_t recent = n_recent(p, budget), first_recent = now < recent ? 0 : now - recent;
@@ -174,10 +236,12 @@ std::size_t n_staying(const Budget& budget, bool adaptive, std::size_t room,
 /// ascending; perhaps of none
 /// @return buffer_too_small when a head has more tokens than `memory` was made for,
 /// shape_mismatch when heads that must agree differ in length, or what `leave` says
-template <class Scorer, class Budget>
-status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size_t layer,
-                      std::size_t tier, std::size_t now, eviction_scratch& memory, auto&& size,
-                      auto&& observe, auto&& leave) noexcept {
+template <eviction_policy Policy>
+status select_leaving(const Policy& p, const shape& s, std::size_t layer, std::size_t tier,
+                      std::size_t now, eviction_scratch& memory, auto&& size, auto&& observe,
+                      auto&& leave) noexcept {
+    using Scorer = decltype(p.scorer);
+    using Budget = decltype(p.budget);
     const std::size_t heads = s.kv_heads, tokens = p.budget.tokens(layer, s.layers);
     const std::size_t budget = detail::room(p, tokens, tier, s.tiers);
     const bool by_age = p.demote_oldest && tier + 1 < s.tiers;
@@ -201,9 +265,19 @@ status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size
         const std::size_t n = size(h);
         const head_observation seen = observe(h, first);
         if (!by_age) p.scorer.score(seen, scores.subspan(first, n));
+        if (!by_age && p.granularity != 1)
+            detail::average_chunks(seen.positions, p.granularity, scores.subspan(first, n),
+                                   places.first(n));
         detail::rank_tokens(p, tokens, now, by_age, scores.subspan(first, n), seen.positions,
                             ranks.subspan(first, n));
         return seen.positions;
+    };
+
+    const auto choose = [&](std::size_t first, std::size_t n, std::size_t n_leaving,
+                            std::span<const std::uint32_t> where) {
+        const auto of = ranks.subspan(first, n);
+        return detail::whole_chunks(of, where, p.granularity,
+                                    detail::lowest(of, where, n_leaving, places), places);
     };
 
     if constexpr (!shared_budget<Budget> && !layer_wide_scorer<Scorer>) {
@@ -214,7 +288,7 @@ status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size
             const std::size_t stay =
                 detail::n_staying(p.budget, adaptive, budget, scores, ranks.first(n));
             if (n <= stay) continue;
-            const status done = leave(h, detail::lowest(ranks.first(n), where, n - stay, places));
+            const status done = leave(h, choose(0, n, n - stay, where));
             if (!done) return done;
         }
         return {};
@@ -245,7 +319,7 @@ status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size
         for (std::size_t h = 0, first = 0; h < heads; first += size(h), ++h)
             detail::keep_highest(ranks.subspan(first, size(h)), positions.subspan(first, size(h)),
                                  p.budget.floor(layer, s.layers) * budget / tokens, places);
-        leaving = detail::lowest(ranks.first(total), positions, total - heads * budget, places);
+        leaving = choose(0, total, total - heads * budget, positions.first(total));
     }
     for (std::size_t h = 0, first = 0; h < heads; ++h) {
         const std::size_t n = size(h), end = first + n;
@@ -257,8 +331,7 @@ status select_leaving(const policy<Scorer, Budget>& p, const shape& s, std::size
             some = leaving.first(n_leaving);
             leaving = leaving.subspan(n_leaving);
         } else if (n > stay) {
-            some = detail::lowest(ranks.subspan(first, n), positions.subspan(first, n), n - stay,
-                                  places);
+            some = choose(first, n, n - stay, positions.subspan(first, n));
         }
         if (const status done = leave(h, std::span<const std::uint32_t>(some)); !done) return done;
         first = end;

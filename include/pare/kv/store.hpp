@@ -173,6 +173,29 @@ class store {
         return done ? status{} : error{errc::out_of_memory, "the pool has no page left"};
     }
 
+    /// Adds a vector (head_dim) to the stored value of one token, named by its place in a head and
+    /// tier.
+    /// @param decoded  (head_dim) memory
+    /// @return out_of_memory where a fork shares the block and the pool is exhausted
+    status add_to_value(std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                        std::uint32_t place, std::span<const float> addend,
+                        std::span<float> decoded, std::size_t tier = 0) noexcept {
+        if (!exists(sequence, layer, kv_head, tier))
+            return error{errc::invalid_argument, "no such head"};
+        const block_layout& types = layout(layer, tier);
+        const bool done = at(sequence, layer, kv_head, tier)
+                              .visit_backwards({&place, 1}, [&](ledger_row& row, std::size_t t) {
+                                  if (!row_list::own(*pool_, types, row)) return false;
+                                  const auto value = decoded.first(shape_.head_dim);
+                                  read_value(types, row.block, t, value);
+                                  for (std::size_t d = 0; d < value.size(); ++d)
+                                      value[d] += addend[d];
+                                  write_value(types, row.block, t, value);
+                                  return true;
+                              });
+        return done ? status{} : error{errc::out_of_memory, "the pool has no page left"};
+    }
+
     /// Forgets every token at `position` and after; not the scores that their queries gave to
     /// others, nor evictions since: fork() restores those too.
     status truncate(std::size_t sequence, std::size_t position) noexcept {
