@@ -185,6 +185,14 @@ inline void write_value(const block_layout& layout, std::byte* block, std::size_
     detail::value_of(layout, block, token).write(value);
 }
 
+/// Stores another key in place of a token's, rounded likewise; its value stays.
+inline void write_key(const block_layout& layout, std::byte* block, std::size_t token,
+                      std::span<const float> key) noexcept {
+    PARE_ASSERT(token < block_tokens && key.size() == layout.head_dim,
+                "a key of head_dim channels");
+    detail::key_of(layout, block, token).write(key);
+}
+
 /// What attention sees of a token: its stored key or value, decoded (head_dim).
 inline void read_key(const block_layout& layout, const std::byte* block, std::size_t token,
                      std::span<float> key) noexcept {
