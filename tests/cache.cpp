@@ -15,6 +15,7 @@
 #include "support/attention.hpp"
 #include "support/catch.hpp"
 #include "support/kv.hpp"
+#include "support/rotary.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -604,4 +605,172 @@ TEST_CASE("a cache whose pool is exhausted refuses the token and goes on with wh
     cache->clear();
     n = 0;
     CHECK(append());
+}
+
+namespace {
+
+// Speaks to a cache as an engine with rotary positions does: word i is the same whatever its
+// position. The first channel of a value is the word's number.
+class rotary_speaker {
+  public:
+    explicit rotary_speaker(const pare::kv::rotary& r) : rotary_(r) {}
+
+    template <class Cache>
+    matrix say(Cache& cache, std::size_t layer, std::size_t word, std::size_t sequence = 0) const {
+        const auto position = static_cast<double>(cache.length(layer, sequence));
+        matrix values = matrix::uniform(1, gqa.kv_heads * dim, 3 * word);
+        for (std::size_t h = 0; h < gqa.kv_heads; ++h)
+            values(0, h * dim) = static_cast<float>(word);
+        const matrix keys = heads(matrix::uniform(1, gqa.kv_heads * dim, 3 * word + 1), position);
+        const matrix queries =
+            heads(matrix::uniform(1, gqa.query_heads * dim, 3 * word + 2), position);
+        matrix out(1, gqa.query_heads * dim);
+        REQUIRE(cache.append(layer, keys.view(), values.view(), sequence));
+        REQUIRE(cache.attend(layer, queries.view(), out.view(), pare::serial{}, sequence));
+        return out;
+    }
+
+  private:
+    matrix heads(matrix x, double position) const {
+        for (std::size_t h = 0; h < x.cols(); h += dim) {
+            const auto head = x.view().row_span(0).subspan(h, dim);
+            const auto there = pare::testing::turned(head, rotary_, position);
+            for (std::size_t d = 0; d < dim; ++d) head[d] = static_cast<float>(2 * there[d]);
+        }
+        return x;
+    }
+
+    pare::kv::rotary rotary_;
+};
+
+// The words that a head still has, in the order of their positions.
+std::vector<float> words_of(const pare::kv::head_view& head) {
+    std::vector<float> words;
+    for (const kept_token& t : pare::testing::sorted_tokens_of(head)) words.push_back(t.value[0]);
+    return words;
+}
+
+}  // namespace
+
+TEST_CASE("a cache that renumbers attends and evicts as one that does not, at small positions") {
+    const std::vector<double> f = pare::testing::frequencies(dim / 2);
+    const pare::kv::rotary r{
+        f, GENERATE(pare::kv::pairing::half_split, pare::kv::pairing::interleaved)};
+    const rotary_speaker speaker(r);
+    // All that is kept is the sinks and the newest, whose distances to the next query are the same
+    // in both numberings but for the sinks'.
+    const std::size_t sinks = GENERATE(0u, 3u);
+    const policy<pare::kv::window> p{.budget = {40}, .sinks = sinks};
+    pooled_cache<policy<pare::kv::window>> plain(p), small(p);
+    double most = 0.0;
+    int wrong = 0;
+    for (std::size_t word = 0; word < 400; ++word) {
+        for (const std::size_t layer : {0u, 1u}) {
+            const matrix a = speaker.say(*plain, layer, word), b = speaker.say(*small, layer, word);
+            if (sinks == 0)
+                for (std::size_t i = 0; i < a.data().size(); ++i)
+                    most =
+                        std::max(most, static_cast<double>(std::fabs(a.data()[i] - b.data()[i])));
+            for (const std::size_t head : {0u, 1u})
+                wrong += words_of(plain.view(layer, head)) != words_of(small.view(layer, head));
+        }
+        if (word % 23 != 0) continue;
+        const auto next = small->renumber(r);
+        REQUIRE(next);
+        wrong += *next > 40 || small->length(0) != *next || small->length(1) != *next;
+    }
+    CHECK(wrong == 0);
+    // 18 renumberings of keys below 2.9: their errors in a logit, times values up to 400.
+    CHECK(most <= 18 * 2.9 * 6 * 0x1p-24 * 2.9 * dim * 400);
+    CHECK(plain->length(0) == 400);
+    CHECK(small->length(0) < 64);
+    REQUIRE(small->renumber(r));
+    for (const auto& head : small.all())
+        for (std::size_t t = 0; t < 40; ++t) CHECK(head[t].position == t);
+    for (std::size_t t = 0; t < sinks; ++t) CHECK(words_of(small.view(1, 1))[t] == float(t));
+}
+
+TEST_CASE("a cache goes back from a renumbering by a fork, and keeps other sequences as they are") {
+    const std::vector<double> f = pare::testing::frequencies(dim / 2);
+    const pare::kv::rotary r{f};
+    const rotary_speaker speaker(r);
+    const policy<pare::kv::a2sf, pare::kv::ada<>> p{
+        .scorer = {0.9f}, .budget = {{30}}, .sinks = 2, .recent = 4};
+    pooled_cache<policy<pare::kv::a2sf, pare::kv::ada<>>> cache(p);
+    for (std::size_t word = 0; word < 90; ++word)
+        for (const std::size_t layer : {0u, 1u})
+            for (const std::size_t sequence : {0u, 1u})
+                static_cast<void>(speaker.say(*cache, layer, word + 100 * sequence, sequence));
+    const auto before = cache.all(0), other = cache.all(1);
+    REQUIRE(cache->fork(0, 2));
+    const auto next = cache->renumber(r);
+    REQUIRE(next);
+    CHECK(*next < 60);
+    CHECK((cache.all(0) != before));
+    for (const std::size_t layer : {0u, 1u})
+        for (const std::size_t head : {0u, 1u}) {  // ragged, their ends aligned, sinks in place
+            const auto tokens = pare::testing::sorted_tokens_of(cache.view(layer, head));
+            CHECK(tokens[1].position == 1);
+            CHECK(tokens.back().position == *next - 1);
+            CHECK(tokens[2].position == *next - (tokens.size() - 2));
+        }
+    CHECK(cache.view(0, 0).size != cache.view(0, 1).size);
+    CHECK((cache.all(1) == other));
+    CHECK((cache.all(2) == before));
+    CHECK(cache->length(1, 1) == 90);
+    for (std::size_t word = 90; word < 200; ++word)
+        for (const std::size_t layer : {0u, 1u})
+            static_cast<void>(speaker.say(*cache, layer, word));
+    CHECK(words_of(cache.view(0, 0))[1] == 1.0f);
+    CHECK(cache->length(0) == *next + 110);
+    REQUIRE(cache->fork(2, 0));
+    CHECK((cache.all(0) == before));
+    CHECK(cache->length(0) == 90);
+}
+
+TEST_CASE("a cache refuses to renumber what would come to mean something else") {
+    const std::vector<double> f = pare::testing::frequencies(dim / 2);
+    const pare::kv::rotary r{f};
+    const rotary_speaker speaker(r);
+    using pare::kv::position_range;
+    const auto code = [&](std::vector<position_range> keep, std::size_t sinks) {
+        const policy<pare::kv::window> p{.budget = {30}, .sinks = sinks, .keep = keep};
+        pooled_cache<policy<pare::kv::window>> cache(p);
+        for (std::size_t word = 0; word < 80; ++word)
+            for (const std::size_t layer : {0u, 1u})
+                static_cast<void>(speaker.say(*cache, layer, word));
+        const auto before = cache.all();
+        const auto next = cache->renumber(r);
+        if (!next) CHECK((cache.all() == before));
+        if (next) {
+            CHECK(*next == 30);
+            std::size_t stay = sinks;
+            for (const position_range& range : keep) stay = std::max(stay, range.end);
+            for (std::size_t t = 0; t < stay; ++t)
+                CHECK(words_of(cache.view(1, 0))[t] == static_cast<float>(t));
+        }
+        return next ? errc::not_found : next.error().code;
+    };
+    CHECK(code({}, 0) == errc::not_found);
+    CHECK(code({{0, 5}}, 0) == errc::not_found);
+    CHECK(code({{2, 5}}, 2) == errc::not_found);
+    CHECK(code({{7, 9}, {4, 7}, {0, 3}}, 4) == errc::not_found);  // in any order
+    CHECK(code({{0, 3}, {2, 2}}, 1) == errc::not_found);
+    CHECK(code({{3, 5}}, 2) == errc::invalid_argument);
+    CHECK(code({{0, 2}, {3, 5}}, 0) == errc::invalid_argument);
+
+    const policy<pare::kv::window> p{.budget = {30}};
+    pooled_cache<policy<pare::kv::window>> cache(p);
+    for (std::size_t word = 0; word < 50; ++word)
+        for (const std::size_t layer : {0u, 1u})
+            static_cast<void>(speaker.say(*cache, layer, word));
+    const auto before = cache.all();
+    CHECK(cache->renumber(r, 3).error().code == errc::invalid_argument);
+    CHECK(cache->renumber({}).error().code == errc::shape_mismatch);
+    static_cast<void>(speaker.say(*cache, 0, 50));  // a step of one layer, not of the other
+    CHECK(cache->renumber(r).error().code == errc::invalid_argument);
+    static_cast<void>(speaker.say(*cache, 1, 50));
+    CHECK((cache.all() != before));
+    CHECK(*cache->renumber(r) == 30);
+    CHECK(*cache->renumber(r, 1) == 0);
 }

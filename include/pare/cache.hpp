@@ -9,6 +9,7 @@
 #include "core/tensor_view.hpp"
 #include "kernel/attention.hpp"
 #include "kv/evict.hpp"
+#include "kv/renumber.hpp"
 #include "kv/store.hpp"
 
 #include <cstddef>
@@ -144,6 +145,38 @@ class cache {
             for (std::size_t l = 0; l < n; ++l)
                 lengths_[to * n + l] = forked ? lengths_[from * n + l] : 0;
         return forked;
+    }
+
+    /// Gives the kept tokens positions without gaps, see kv::renumber(); those that the policy
+    /// keeps for their positions, sinks and the ranges of `keep` that adjoin them, stay. Every
+    /// layer then goes on at the returned position, which length() is. Between steps only: queries
+    /// that were turned before do not fit what is kept any more.
+    /// @return what kv::renumber() says; invalid_argument when layers have seen different numbers
+    /// of tokens, or a range of `keep` would come to mean other tokens
+    result<std::size_t> renumber(const rotary& r, std::size_t sequence = 0) noexcept {
+        const std::size_t n = store_.shape().layers;
+        if (sequence >= store_.shape().sequences)
+            return error{errc::invalid_argument, "no such sequence", sequence};
+        for (std::size_t l = 1; l < n; ++l)
+            if (length(l, sequence) != length(0, sequence))
+                return error{errc::invalid_argument, "a layer has not seen what others have", l};
+        std::size_t stay = policy_.sinks;
+        for (bool more = true; more;) {
+            more = false;
+            bool beyond = false;
+            const position_range* range = policy_.keep.data();
+            for (std::size_t i = policy_.keep.size(); i > 0; --i, ++range) {
+                if (range->first >= range->end || range->end <= stay) continue;
+                if (range->first > stay) beyond = true;
+                else stay = range->end, more = true;
+            }
+            if (beyond && !more)
+                return error{errc::invalid_argument, "a range of `keep` would move", stay};
+        }
+        const result<std::size_t> next = kv::renumber(store_, sequence, r, evictions_, stay);
+        if (next)
+            for (std::size_t l = 0; l < n; ++l) lengths_[sequence * n + l] = *next;
+        return next;
     }
 
     /// Bytes of the pool in use, by this cache and whatever else shares the pool.

@@ -83,6 +83,16 @@ float run_cache(pare::kv::element type) {
         if (t == 50 && (!cache->fork(0, 1) || !cache->truncate(49) || !cache->fork(1, 0)))
             return -1.0f;
     }
+    const std::array<double, dim / 4> frequencies{1.0, 0.1, 0.01, 0.001};
+    const auto next = cache->renumber({frequencies});
+    if (!next ||
+        !cache->append(0, {kv_row.data(), 1, kv_row.size()}, {kv_row.data(), 1, kv_row.size()}) ||
+        !cache->fork(0, 1) ||
+        !cache->attend(0, {q.data(), 1, q.size()}, {out.data(), 1, out.size()}))
+        return -1.0f;
+    const auto off = pare::attention_error(cache->tokens(), 1, 0, {q.data(), 1, q.size()},
+                                           {out.data(), 1, out.size()}, *next);
+    if (!off || !(*off < 1e-3f)) return -1.0f;
     float kept = 0.0f;
     for (std::size_t h = 0; h < heads; ++h)
         kept += static_cast<float>(cache->tokens().view(0, 0, h).size);

@@ -196,6 +196,17 @@ class store {
         return done ? status{} : error{errc::out_of_memory, "the pool has no page left"};
     }
 
+    /// Ends what a head shares with forks, so that whoever has its rows() may change its keys and
+    /// values. When the pool is exhausted some blocks are still shared; no token differs.
+    status own(std::size_t sequence, std::size_t layer, std::size_t kv_head) noexcept {
+        if (sequence >= shape_.sequences || layer >= shape_.layers || kv_head >= shape_.kv_heads)
+            return error{errc::invalid_argument, "no such head"};
+        for (ledger_row* row = at(sequence, layer, kv_head).first; row != nullptr; row = row->next)
+            if (!own(*row, layouts_[layer]))
+                return error{errc::out_of_memory, "the pool has no page left"};
+        return {};
+    }
+
     /// Forgets every token at `position` and after; not the scores that their queries gave to
     /// others, nor evictions since: fork() restores those too.
     status truncate(std::size_t sequence, std::size_t position) noexcept {
