@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pare/cache.hpp>
 
+#include <pare/kernel/attention_error.hpp>
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
 #include <pare/kv/h2o.hpp>
@@ -462,7 +463,7 @@ TEST_CASE("a cache of three tiers attends to all of them, within the bytes it wa
     constexpr std::size_t chunk = 30, page = 8192;
     pool_memory memory(page, 300);
     auto cache = *pare::kv::cache<demoting>::make(s, types, p, chunk, memory.pool());
-    const text words(700, 3);
+    const text words(701, 3);
     int wrong = 0;
     std::size_t in_last = 0;
     const auto all_of = [&](std::size_t layer, std::size_t head) {
@@ -500,6 +501,29 @@ TEST_CASE("a cache of three tiers attends to all of them, within the bytes it wa
     REQUIRE(cache.fork(0, 1));
     CHECK((pare::testing::tokens_of(cache.tokens().view(1, 1, 0, 2)) ==
            pare::testing::tokens_of(cache.tokens().view(0, 1, 0, 2))));
+    // The debug check of an engine knows the tiers,
+    const auto last = [&](const matrix& m) { return m.view().block(700, 0, 1, m.cols()); };
+    for (std::size_t l = 0; l < 2; ++l) {
+        REQUIRE(cache.append(l, last(words.keys), last(words.values)));
+        REQUIRE(cache.fork(0, 2));
+        matrix out(1, words.queries.cols());
+        REQUIRE(cache.attend(l, last(words.queries), out.view()));
+        const auto off =
+            pare::attention_error(cache.tokens(), 2, l, last(words.queries), out.view(), 700);
+        REQUIRE(off);
+        CHECK(*off < 1e-5f * 700);
+    }
+    // and so does renumbering: no gaps behind the sinks, in all tiers of a head together.
+    const std::vector<double> frequencies(dim / 2, 0.5);
+    const auto next = cache.renumber({frequencies, pare::kv::pairing::half_split});
+    REQUIRE(next);
+    positions where;
+    for (const kept_token& t : all_of(0, 0)) where.push_back(t.position);
+    std::sort(where.begin(), where.end());
+    CHECK((where[3] == 3 && where.back() + 1 == *next));
+    for (std::size_t i = 5; i < where.size(); ++i) wrong += where[i] != where[i - 1] + 1;
+    CHECK(wrong == 0);
+    cache.clear(2);
     cache.clear(0), cache.clear(1);
     CHECK(cache.bytes_in_use() == 0);
 }

@@ -70,7 +70,7 @@ inline result<float> attention_error(const kv::store& s, std::size_t sequence, s
     if (!expected) return expected.error();
     double worst = 0.0;
     for (std::size_t h = 0; h < shape.kv_heads; ++h) {
-        const std::size_t n = s.view(sequence, layer, h).size;
+        const std::size_t n = s.size(sequence, layer, h);
         auto keys = buffer<float>::make(n * dim), values = buffer<float>::make(n * dim);
         auto positions = buffer<std::uint32_t>::make(n);
         auto p = buffer<double>::make(n);

@@ -18,41 +18,37 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 namespace detail {
 
 // The least position of the next token that leaves the head's tokens room behind the sinks.
-inline std::size_t room_for(const head_view& head, std::size_t sinks) noexcept {
+inline std::size_t room_for(const store& s, std::size_t sequence, std::size_t layer,
+                            std::size_t kv_head, std::size_t sinks) noexcept {
     std::size_t n_others = 0, after_sinks = 0;
-    for (const ledger_row* row = head.first; row != nullptr; row = row->next)
-        for (std::size_t t = 0; t < row->size; ++t) {
-            const std::size_t position = row->positions[t];
+    for_rows(s, sequence, layer, kv_head, [&](const ledger_row& row, const block_layout&) {
+        for (std::size_t t = 0; t < row.size; ++t) {
+            const std::size_t position = row.positions[t];
             if (position >= sinks) ++n_others;
             else if (position >= after_sinks) after_sinks = position + 1;
         }
+    });
     return n_others == 0 ? after_sinks : sinks + n_others;
 }
 
-// Moves the tokens of one head so that they end before `next`.
-inline void renumber_head(store& s, std::size_t sequence, std::size_t layer, std::size_t kv_head,
-                          std::size_t next, std::size_t sinks, rotation& turn,
-                          eviction_scratch& memory) noexcept {
-    const head_view head = s.view(sequence, layer, kv_head);
-    const auto before = memory.positions.span().first(head.size);
-    const auto key = memory.decoded.span().first(head.layout->head_dim);
-    sort_positions(head, before);
-    for (ledger_row* row = s.rows(sequence, layer, kv_head); row != nullptr; row = row->next) {
-        row->newest = 0;
-        for (std::size_t t = 0; t < row->size; ++t) {
-            const std::uint32_t old = row->positions[t];
-            // A token's own position counts as before it: tokens that shared one still do.
-            const std::size_t n_later = head.size - n_before(before, old + 1);
-            const auto moved = static_cast<std::uint32_t>(next - 1 - n_later);
-            if (old >= sinks && moved != old) {
-                turn.set(std::int64_t{moved} - std::int64_t{old});
-                read_key(*head.layout, row->block, t, key);
-                turn.apply(key);
-                write_key(*head.layout, row->block, t, key);
-                row->positions[t] = moved;
-            }
-            if (row->positions[t] > row->newest) row->newest = row->positions[t];
+// Moves the tokens of one row; `before`: the positions of its head, ascending.
+inline void renumber_row(ledger_row& row, const block_layout& layout,
+                         std::span<const std::uint32_t> before, std::size_t next, std::size_t sinks,
+                         rotation& turn, std::span<float> key) noexcept {
+    row.newest = 0;
+    for (std::size_t t = 0; t < row.size; ++t) {
+        const std::uint32_t old = row.positions[t];
+        // A token's own position counts as before it: tokens that shared one still do.
+        const std::size_t n_later = before.size() - n_before(before, old + 1);
+        const auto moved = static_cast<std::uint32_t>(next - 1 - n_later);
+        if (old >= sinks && moved != old) {
+            turn.set(std::int64_t{moved} - std::int64_t{old});
+            read_key(layout, row.block, t, key);
+            turn.apply(key);
+            write_key(layout, row.block, t, key);
+            row.positions[t] = moved;
         }
+        if (row.positions[t] > row.newest) row.newest = row.positions[t];
     }
 }
 
@@ -90,11 +86,10 @@ inline result<std::size_t> renumber(store& s, std::size_t sequence, const rotary
     };
     std::size_t next = 0;
     const status fits = for_heads([&](std::size_t l, std::size_t h) -> status {
-        const head_view head = s.view(sequence, l, h);
-        if (head.size > memory.positions.size())
-            return error{errc::buffer_too_small, "more tokens than the scratch was made for",
-                         head.size};
-        const std::size_t room = detail::room_for(head, sinks);
+        const std::size_t n = s.size(sequence, l, h);
+        if (n > memory.positions.size())
+            return error{errc::buffer_too_small, "more tokens than the scratch was made for", n};
+        const std::size_t room = detail::room_for(s, sequence, l, h, sinks);
         next = room > next ? room : next;
         return {};
     });
@@ -105,9 +100,15 @@ inline result<std::size_t> renumber(store& s, std::size_t sequence, const rotary
         for_heads([&](std::size_t l, std::size_t h) { return s.own(sequence, l, h); });
     if (!owned) return owned.error();
     rotation turn(r, memory.decoded.span().subspan(shape.head_dim));
+    const std::span<float> key = memory.decoded.span().first(shape.head_dim);
     for (std::size_t l = 0; l < shape.layers; ++l)
-        for (std::size_t h = 0; h < shape.kv_heads; ++h)
-            detail::renumber_head(s, sequence, l, h, next, sinks, turn, memory);
+        for (std::size_t h = 0; h < shape.kv_heads; ++h) {
+            const auto before = memory.positions.span().first(s.size(sequence, l, h));
+            detail::sort_positions(s, sequence, l, h, before);
+            for (std::size_t tier = 0; tier < shape.tiers; ++tier)
+                for (auto* row = s.rows(sequence, l, h, tier); row != nullptr; row = row->next)
+                    detail::renumber_row(*row, s.layout(l, tier), before, next, sinks, turn, key);
+        }
     return next;
 }
 

@@ -199,11 +199,12 @@ class store {
     /// Ends what a head shares with forks, so that whoever has its rows() may change its keys and
     /// values. When the pool is exhausted some blocks are still shared; no token differs.
     status own(std::size_t sequence, std::size_t layer, std::size_t kv_head) noexcept {
-        if (sequence >= shape_.sequences || layer >= shape_.layers || kv_head >= shape_.kv_heads)
+        if (!exists(sequence, layer, kv_head, 0))
             return error{errc::invalid_argument, "no such head"};
-        for (ledger_row* row = at(sequence, layer, kv_head).first; row != nullptr; row = row->next)
-            if (!own(*row, layouts_[layer]))
-                return error{errc::out_of_memory, "the pool has no page left"};
+        for (std::size_t tier = 0; tier < shape_.tiers; ++tier)
+            for (auto* row = rows(sequence, layer, kv_head, tier); row != nullptr; row = row->next)
+                if (!row_list::own(*pool_, layout(layer, tier), *row))
+                    return error{errc::out_of_memory, "the pool has no page left"};
         return {};
     }
 
