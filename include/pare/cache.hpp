@@ -7,7 +7,7 @@
 #include "core/executor.hpp"
 #include "core/status.hpp"
 #include "core/tensor_view.hpp"
-#include "kernel/attention.hpp"
+#include "kernel/selective_attention.hpp"
 #include "kv/evict.hpp"
 #include "kv/renumber.hpp"
 #include "kv/store.hpp"
@@ -25,16 +25,20 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// Each layer of each step: append() the new tokens, then attend() with their queries. Attention
 /// sees what was kept before, and the new tokens; afterwards what is over the budget leaves.
 /// Decoding therefore sees budget + 1 tokens, as A2SF and H2O define it.
-template <class Policy>
+///
+/// With a selector, attention reads only what it chooses of what is kept.
+template <class Policy, class Selector = read_all>
 class cache {
     static_assert(eviction_policy<Policy>, "a cache is made with a kv::policy");
+    using reader = selective_attention<Selector>;
 
   public:
     /// @param layouts    of every tier: for all layers, or for each
     /// @param max_chunk  tokens of one append() at most
     /// @param pool       memory of the tokens; must outlive the cache
     static result<cache> make(const shape& s, std::span<const block_layout> layouts,
-                              const Policy& policy, std::size_t max_chunk, pool& pool) noexcept {
+                              const Policy& policy, std::size_t max_chunk, pool& pool,
+                              const Selector& how = {}) noexcept {
         if (const status ok = check(policy, s.layers, s.tiers); !ok) return ok.error();
         auto tokens = store::make(s, layouts, pool);
         if (!tokens) return tokens.error();
@@ -53,15 +57,18 @@ class cache {
         if (!attention) return attention.error();
         auto evictions = eviction_scratch::make(s, most);
         if (!evictions) return evictions.error();
+        auto selection = reader::make(s, how, most);  // what attention reads
+        if (!selection) return selection.error();
         auto weights = buffer<float>::make(max_chunk);
         auto lengths = buffer<std::size_t>::make(s.sequences * s.layers);
         if (!weights || !lengths) return error{errc::out_of_memory, "memory of a cache"};
-        return cache(std::move(*tokens), policy, std::move(*attention), std::move(*evictions),
-                     std::move(*weights), std::move(*lengths));
+        return cache(std::move(*tokens), policy, std::move(*selection), std::move(*attention),
+                     std::move(*evictions), std::move(*weights), std::move(*lengths));
     }
     static result<cache> make(const shape& s, const block_layout& layout, const Policy& policy,
-                              std::size_t max_chunk, pool& pool) noexcept {
-        return make(s, {&layout, 1}, policy, max_chunk, pool);
+                              std::size_t max_chunk, pool& pool,
+                              const Selector& how = {}) noexcept {
+        return make(s, {&layout, 1}, policy, max_chunk, pool, how);
     }
 
     const kv::store& tokens() const noexcept { return store_; }
@@ -112,7 +119,7 @@ class cache {
             tap.weights = weights_.span().first(n);
         }
         const status attended =
-            attention(store_, sequence, layer, queries, out, end - n, attention_, run, tap);
+            selection_.attend(store_, sequence, layer, queries, out, end - n, attention_, run, tap);
         if (!attended) return attended;
         return evict(store_, sequence, layer, end, policy_, evictions_);
     }
@@ -120,6 +127,7 @@ class cache {
     /// Forgets a sequence.
     void clear(std::size_t sequence = 0) noexcept {
         store_.clear(sequence);
+        selection_.forget(sequence);
         for (std::size_t l = 0; l < store_.shape().layers; ++l)
             lengths_[sequence * store_.shape().layers + l] = 0;
     }
@@ -128,6 +136,7 @@ class cache {
     /// others, nor evictions since: fork() restores those too.
     status truncate(std::size_t position, std::size_t sequence = 0) noexcept {
         const status cut = store_.truncate(sequence, position);
+        if (cut) selection_.forget(sequence);
         for (std::size_t l = 0; cut && l < store_.shape().layers; ++l) {
             std::size_t& length = lengths_[sequence * store_.shape().layers + l];
             length = length < position ? length : position;
@@ -141,9 +150,10 @@ class cache {
     status fork(std::size_t from, std::size_t to) noexcept {
         const std::size_t n = store_.shape().layers;
         const status forked = store_.fork(from, to);
-        if (forked || forked.error().code == errc::out_of_memory)  // then `to` is empty
-            for (std::size_t l = 0; l < n; ++l)
-                lengths_[to * n + l] = forked ? lengths_[from * n + l] : 0;
+        if (!forked && forked.error().code != errc::out_of_memory) return forked;
+        selection_.forget(to);
+        for (std::size_t l = 0; l < n; ++l)  // without memory `to` is empty
+            lengths_[to * n + l] = forked ? lengths_[from * n + l] : 0;
         return forked;
     }
 
@@ -174,8 +184,9 @@ class cache {
                 return error{errc::invalid_argument, "a range of `keep` would move", stay};
         }
         const result<std::size_t> next = kv::renumber(store_, sequence, r, evictions_, stay);
-        if (next)
-            for (std::size_t l = 0; l < n; ++l) lengths_[sequence * n + l] = *next;
+        if (!next) return next;
+        selection_.forget(sequence);
+        for (std::size_t l = 0; l < n; ++l) lengths_[sequence * n + l] = *next;
         return next;
     }
 
@@ -194,14 +205,15 @@ class cache {
         return true;
     }
 
-    cache(kv::store tokens, const Policy& policy, attention_scratch attention,
+    cache(kv::store tokens, const Policy& policy, reader selection, attention_scratch attention,
           eviction_scratch evictions, buffer<float> weights, buffer<std::size_t> lengths) noexcept
-        : store_(std::move(tokens)), policy_(policy), attention_(std::move(attention)),
-          evictions_(std::move(evictions)), weights_(std::move(weights)),
-          lengths_(std::move(lengths)) {}
+        : store_(std::move(tokens)), policy_(policy), selection_(std::move(selection)),
+          attention_(std::move(attention)), evictions_(std::move(evictions)),
+          weights_(std::move(weights)), lengths_(std::move(lengths)) {}
 
     kv::store store_;
     Policy policy_;
+    reader selection_;
     attention_scratch attention_;
     eviction_scratch evictions_;
     buffer<float> weights_;

@@ -7,6 +7,7 @@
 #include "../core/executor.hpp"
 #include "../core/status.hpp"
 #include "../core/tensor_view.hpp"
+#include "../kv/selection.hpp"
 #include "../kv/store.hpp"
 #include "attention_reference.hpp"
 #include "score_tap.hpp"
@@ -69,18 +70,33 @@ class attention_scratch {
 #endif
 };
 
+namespace detail {
+
+inline std::array<kv::tier_rows, kv::max_tiers> tiers_of(kv::store& s, std::size_t sequence,
+                                                         std::size_t layer, std::size_t kv_head,
+                                                         const kv::selection* chosen) noexcept {
+    std::array<kv::tier_rows, kv::max_tiers> tiers{};
+    for (std::size_t t = 0; t < s.shape().tiers; ++t)
+        tiers[t] = {s.rows(sequence, layer, kv_head, t), &s.layout(layer, t),
+                    chosen == nullptr ? nullptr : chosen->rows(kv_head, t).data()};
+    return tiers;
+}
+
+}  // namespace detail
+
 /// out = softmax(q k^T / sqrt(head_dim)) v of one layer. queries, out: (tokens, query_heads *
 /// head_dim); query i stands at `position` + i and sees the kept tokens there and before; of a head
 /// where it sees none it gets zeros. In the same pass every kept token's
-/// ledger sum takes its probabilities, as `tap` says. Allocates nothing; the same bits for every
-/// executor and thread count.
+/// ledger sum takes its probabilities, as `tap` says. With a selection, only the tokens that it
+/// names are there to be seen. Allocates nothing; the same bits for every executor and thread
+/// count.
 /// @return shape_mismatch; not_contiguous; buffer_too_small when a head has more tokens than
 /// `memory` was made for, or the store another shape
 template <executor Executor = serial>
 status attention(kv::store& s, std::size_t sequence, std::size_t layer,
                  matrix_view<const float> queries, matrix_view<float> out, std::size_t position,
-                 attention_scratch& memory, Executor&& run = {},
-                 const score_tap& tap = {}) noexcept {
+                 attention_scratch& memory, Executor&& run = {}, const score_tap& tap = {},
+                 const kv::selection* chosen = nullptr) noexcept {
     const kv::shape& shape = s.shape();
     const std::size_t group_size = shape.group_size(), dim = shape.head_dim;
     if (queries.cols() != shape.query_heads * dim || queries.extents() != out.extents())
@@ -96,15 +112,15 @@ status attention(kv::store& s, std::size_t sequence, std::size_t layer,
         const std::size_t n = s.size(sequence, layer, h);
         if (!memory.fits(shape, n))
             return error{errc::buffer_too_small, "a head outgrew the scratch, or its shape", h};
+        if (chosen != nullptr && n > chosen->tokens())
+            return error{errc::buffer_too_small, "a head outgrew the selection", h};
         most = n > most ? n : most;
     }
     // Waking a thread is worth some ten microseconds of work.
     const std::size_t grain = 1 + 131072 / (most * dim * group_size * (queries.rows() + 1));
     run.parallel_for(shape.kv_heads, grain, [&](std::size_t begin, std::size_t end) {
         for (std::size_t h = begin; h < end; ++h) {
-            std::array<kv::tier_rows, kv::max_tiers> all;
-            for (std::size_t t = 0; t < shape.tiers; ++t)
-                all[t] = {s.rows(sequence, layer, h, t), &s.layout(layer, t)};
+            const auto all = detail::tiers_of(s, sequence, layer, h, chosen);
             const auto tiers = std::span<const kv::tier_rows>(all).first(shape.tiers);
 #if PARE_HAS_SIMD
             const std::size_t at_once = simd::pass_rows(group_size) / group_size;

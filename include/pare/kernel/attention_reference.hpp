@@ -24,11 +24,17 @@ inline void attention_ref(std::span<const kv::tier_rows> tiers, std::size_t dim,
                           matrix_view<const float> queries, matrix_view<float> out,
                           std::size_t position, const score_tap& tap, std::span<double> p,
                           std::span<float> decoded) noexcept {
+    bool hidden = false;                         // the visited token is not selected
     const auto for_tokens = [&](auto&& visit) {  // visit(row, token in row, token, layout)
         std::size_t n = 0;
-        for (const kv::tier_rows& tier : tiers)
-            for (kv::ledger_row* row = tier.first; row != nullptr; row = row->next)
-                for (std::size_t t = 0; t < row->size; ++t) visit(*row, t, n++, *tier.layout);
+        for (const kv::tier_rows& tier : tiers) {
+            std::size_t index = 0;
+            for (kv::ledger_row* row = tier.first; row != nullptr; row = row->next, ++index)
+                for (std::size_t t = 0; t < row->size; ++t) {
+                    hidden = (tier.selected_of(index) >> t & 1) == 0;
+                    visit(*row, t, n++, *tier.layout);
+                }
+        }
         return n;
     };
     const std::size_t n =
@@ -45,7 +51,7 @@ inline void attention_ref(std::span<const kv::tier_rows> tiers, std::size_t dim,
             const std::span<double> mine = p.subspan(g * n, n);
             for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token,
                            const kv::block_layout& layout) {
-                if (row.positions[t] > position + i) return;
+                if (hidden || row.positions[t] > position + i) return;
                 kv::read_key(layout, row.block, t, decoded);
                 double dot = 0.0;
                 for (std::size_t d = 0; d < dim; ++d)
@@ -55,7 +61,8 @@ inline void attention_ref(std::span<const kv::tier_rows> tiers, std::size_t dim,
                 any = true;
             });
             for_tokens([&](kv::ledger_row& row, std::size_t t, std::size_t token, const auto&) {
-                mine[token] = row.positions[t] > position + i ? 0.0 : std::exp(mine[token] - most);
+                const bool unseen = hidden || row.positions[t] > position + i;
+                mine[token] = unseen ? 0.0 : std::exp(mine[token] - most);
                 total += mine[token];
             });
             for (double& x : sum) x = 0.0;

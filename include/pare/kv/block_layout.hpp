@@ -35,11 +35,13 @@ inline constexpr std::size_t group = 16;
 ///   keys    [tile of 16 tokens][channel] groups of 16 tokens: scores of 16 tokens grow in lanes
 ///   values  [token][channels / 16] groups of 16 channels: outputs grow in lanes
 ///   scales  for i8 and i4: of the keys, then of the values, f16 each: 32 scales, 32 minima
+///   ranges  with key_ranges, of each tile: least, then largest number of every channel, f16
 /// i4: byte b of a group holds number b in its low, number b + 8 in its high nibble.
 struct block_layout {
     element keys = element::f32;
     element values = element::f32;
     std::size_t head_dim = 0;  ///< channels, even
+    bool key_ranges = false;   ///< with the least and largest number of each channel of a tile
 
     PARE_ALWAYS_INLINE static constexpr std::size_t group_bytes(element e) noexcept {
         return group * bits_of(e) / 8;
@@ -63,8 +65,15 @@ struct block_layout {
     PARE_ALWAYS_INLINE constexpr std::size_t value_scales_at() const noexcept {
         return key_scales_at() + (has_scales(keys) ? 2 * block_tokens * sizeof(f16) : 0);
     }
-    PARE_ALWAYS_INLINE constexpr std::size_t bytes() const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t ranges_at() const noexcept {
         return value_scales_at() + (has_scales(values) ? 2 * block_tokens * sizeof(f16) : 0);
+    }
+    /// Of one tile: the least, then the largest number of each channel, f16, in whole groups.
+    PARE_ALWAYS_INLINE constexpr std::size_t range_bytes() const noexcept {
+        return key_ranges ? 2 * padded_dim() * sizeof(f16) : 0;
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t bytes() const noexcept {
+        return ranges_at() + block_tokens / group * range_bytes();
     }
 
     friend constexpr bool operator==(const block_layout&, const block_layout&) = default;

@@ -37,6 +37,11 @@ struct head_view {
 struct tier_rows {
     ledger_row* first;
     const block_layout* layout;
+    const std::uint32_t* selected = nullptr;  ///< a selection's word of each row; null: all tokens
+
+    PARE_ALWAYS_INLINE std::uint32_t selected_of(std::size_t row) const noexcept {
+        return selected == nullptr ? static_cast<std::uint32_t>(-1) : selected[row];
+    }
 };
 
 }  // namespace pare::kv

@@ -49,6 +49,10 @@ inline void renumber_row(ledger_row& row, const block_layout& layout,
             row.positions[t] = moved;
         }
         if (row.positions[t] > row.newest) row.newest = row.positions[t];
+        if (!layout.key_ranges) continue;
+        read_key(layout, row.block, t, key);
+        key_range range(layout, row.block, t / group);
+        t % group == 0 ? range.start(key) : range.widen(key);
     }
 }
 

@@ -4,6 +4,7 @@
 #define PARE_KV_ROW_LIST_HPP
 
 #include "block.hpp"
+#include "key_ranges.hpp"
 #include "ledger.hpp"
 #include "pool.hpp"
 
@@ -49,6 +50,10 @@ class row_list {
         }
         ledger_row& row = *last_;
         write_token(layout, row.block, row.size, key, value);
+        if (layout.key_ranges) {
+            key_range range(layout, row.block, row.size / group);
+            row.size % group == 0 ? range.start(key) : range.widen(key);
+        }
         row.attention[row.size] = attention;
         row.positions[row.size] = static_cast<std::uint32_t>(position);
         if (row.positions[row.size] > row.newest) row.newest = row.positions[row.size];
@@ -76,6 +81,9 @@ class row_list {
         if (&row != last_ || token != from) {
             if (!own(memory, layout, row)) return false;
             copy_token(layout, last_->block, from, row.block, token);
+            if (layout.key_ranges)
+                key_range(layout, row.block, token / group)
+                    .widen(key_range(layout, last_->block, from / group));
             row.attention[token] = last_->attention[from];
             row.positions[token] = last_->positions[from];
             if (row.positions[token] > row.newest) row.newest = row.positions[token];

@@ -24,6 +24,8 @@ struct shape {
     PARE_ALWAYS_INLINE constexpr std::size_t group_size() const noexcept {
         return query_heads / kv_heads;
     }
+
+    friend constexpr bool operator==(const shape&, const shape&) = default;
 };
 
 }  // namespace pare::kv

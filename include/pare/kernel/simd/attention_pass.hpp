@@ -58,47 +58,94 @@ class attention_pass {
     /// queries, out: this KV head's columns, (n, group_size * head_dim).
     void run(std::span<const kv::tier_rows> tiers, matrix_view<const float> queries,
              matrix_view<float> out, std::size_t position, const kernel::score_tap& tap) noexcept {
+        start(queries);
+        std::size_t segment = 0;
+        for (const kv::tier_rows& tier : tiers)
+            segment = pass_over(tier, segment, position, !tap.weights.empty(), true);
+        store(out);
+        segment = 0;
+        for (std::size_t i = 0; i < tiers.size() && !tap.weights.empty(); ++i)
+            segment = add_scores(tiers[i], segment, tap,
+                                 [](kv::ledger_row& row) { return row.attention.data(); });
+    }
+
+    /// What run() would add to the sums of one query, and nothing else: votes[32 r + t] is the sum
+    /// over the query heads of the probability of token t of the r-th row of all tiers.
+    void vote(std::span<const kv::tier_rows> tiers, matrix_view<const float> query,
+              std::size_t position, std::span<float> votes) noexcept {
+        start(query);
+        std::size_t segment = 0;
+        for (const kv::tier_rows& tier : tiers)
+            segment = pass_over(tier, segment, position, true, false);
+        const float weight = 1.0f;
+        segment = 0;
+        float* to = votes.data();
+        for (const kv::tier_rows& tier : tiers)
+            segment = add_scores(tier, segment, {0.0f, {&weight, 1}, kv::reduction::sum},
+                                 [&](kv::ledger_row&) {
+                                     to += kv::block_tokens;
+                                     return to - kv::block_tokens;
+                                 });
+    }
+
+  private:
+    void start(matrix_view<const float> queries) noexcept {
         n_rows_ = queries.rows() * group_size_;
         load_queries(queries);
         most_.fill(nothing_seen);
         sum_.fill(0.0f);
         shift_.fill(0.0f);
-        std::size_t segment = 0;
-        for (const kv::tier_rows& tier : tiers) {
-            layout_ = *tier.layout;
-            segment = pass_over(tier.first, segment, position, !tap.weights.empty());
-        }
-        store(out);
-        segment = 0;
-        for (std::size_t i = 0; i < tiers.size() && !tap.weights.empty(); ++i)
-            segment = add_scores(tiers[i].first, segment, tap);
     }
 
-  private:
     /// Goes on with the rows of a tier, whose segments are counted from `segment` on.
-    std::size_t pass_over(const kv::ledger_row* row, std::size_t segment, std::size_t position,
-                          bool tapped) noexcept {
+    std::size_t pass_over(const kv::tier_rows& tier, std::size_t segment, std::size_t position,
+                          bool tapped, bool with_values) noexcept {
+        layout_ = *tier.layout;
         std::array<kv_block, segment_blocks> blocks;
-        std::array<const kv::ledger_row*, segment_blocks> ledger;
-        for (; row != nullptr; ++segment) {
+        std::array<seen_row, segment_blocks> seen;
+        selected_row at{tier};
+        for (; at.row != nullptr; ++segment) {
             std::size_t n = 0;
-            for (; n < segment_blocks && row != nullptr; ++n, row = row->next) {
-                ledger[n] = row;
-                prefetch(row->ahead, 0);
-                blocks[n] = {row->block, row->size, row->block};
+            for (; n < segment_blocks && at.row != nullptr; ++n, at.step()) {
+                seen[n] = {at.row, tier.selected_of(at.index)};
+                prefetch(at.row->ahead, 0);
+                blocks[n] = {at.row->block, at.row->size, at.row->block};
             }
-            const kv::ledger_row* next = row;
-            for (std::size_t b = 0; b < n && next != nullptr; ++b, next = next->next)
-                blocks[b].ahead = next->block;
+            selected_row next = at;
+            for (std::size_t b = 0; b < n && next.row != nullptr; ++b, next.step())
+                blocks[b].ahead = next.row->block;
             compute_logits(std::span(blocks).first(n));
-            hide(std::span(ledger).first(n), position);
+            hide(std::span(seen).first(n), position);
             float* const kept =
                 tapped ? tapped_ + segment * n_rows_ * (segment_tokens + 1) : nullptr;
             to_probabilities(std::span(blocks).first(n), kept);
-            to_outputs(std::span(blocks).first(n));
+            if (with_values) to_outputs(std::span(blocks).first(n));
         }
         return segment;
     }
+
+    /// Walks over the rows of a tier of which any token is selected.
+    struct selected_row {
+        const kv::tier_rows& tier;
+        kv::ledger_row* row = tier.first;
+        std::size_t index = 0;
+
+        explicit selected_row(const kv::tier_rows& t) noexcept : tier(t) { skip(); }
+        void step() noexcept {
+            row = row->next;
+            ++index;
+            skip();
+        }
+
+      private:
+        void skip() noexcept {
+            for (; row != nullptr && tier.selected_of(index) == 0; ++index) row = row->next;
+        }
+    };
+    struct seen_row {
+        const kv::ledger_row* row;
+        std::uint32_t selected;
+    };
 
     /// What a token that a query does not see has for a logit: finite, for -ffast-math.
     static constexpr float unseen = -1e30f;
@@ -152,20 +199,23 @@ class attention_pass {
         }
     }
 
-    // Hides the places that hold no token, and the tokens that come after a query.
-    void hide(std::span<const kv::ledger_row* const> ledger, std::size_t position) noexcept {
-        for (std::size_t b = 0; b < ledger.size(); ++b) {
-            const kv::ledger_row& row = *ledger[b];
+    // Hides the places that hold no token, tokens that are not selected and those after a query.
+    void hide(std::span<const seen_row> seen, std::size_t position) noexcept {
+        for (std::size_t b = 0; b < seen.size(); ++b) {
+            const kv::ledger_row& row = *seen[b].row;
             for (std::size_t r = 0; r < n_rows_; ++r) {
                 float* const to = logits_ + r * segment_tokens + b * kv::block_tokens;
                 for (std::size_t t = row.size; t < kv::block_tokens; ++t) to[t] = unseen;
+                if (~seen[b].selected != 0)
+                    for (std::size_t t = 0; t < row.size; ++t)
+                        if ((seen[b].selected >> t & 1) == 0) to[t] = unseen;
                 const std::size_t mine = position + r / group_size_;
                 if (row.newest <= mine) continue;
                 for (std::size_t t = 0; t < row.size; ++t)
                     if (row.positions[t] > mine) to[t] = unseen;
             }
         }
-        const std::size_t end = ledger.size() * kv::block_tokens;
+        const std::size_t end = seen.size() * kv::block_tokens;
         n_tokens_ = end;
     }
 
@@ -244,15 +294,22 @@ class attention_pass {
         }
     }
 
-    std::size_t add_scores(kv::ledger_row* first, std::size_t segment,
-                           const kernel::score_tap& tap) noexcept {
+    // sums_of(row): where the sums of a row are, 32 of them.
+    std::size_t add_scores(const kv::tier_rows& tier, std::size_t segment,
+                           const kernel::score_tap& tap, auto&& sums_of) noexcept {
         const float share =
             tap.across == kv::reduction::mean ? 1.0f / static_cast<float>(group_size_) : 1.0f;
         const auto weight = [&](std::size_t row) { return tap.weights[row / group_size_]; };
         const bool is_max = tap.across == kv::reduction::max;  // which is taken before weighing
         std::size_t block = 0;
         alignas(64) std::array<float, max_group_size> factor;
-        for (kv::ledger_row* row = first; row != nullptr; row = row->next) {
+        std::size_t index = 0;
+        for (kv::ledger_row* row = tier.first; row != nullptr; row = row->next) {
+            float* const sums = sums_of(*row);
+            if (tier.selected_of(index++) == 0) {
+                for (std::size_t t = 0; t < kv::block_tokens; ++t) sums[t] *= tap.carry;
+                continue;
+            }
             const float* const kept = tapped_ + segment * n_rows_ * (segment_tokens + 1);
             prefetch(row->ahead, 64);
             prefetch(row->ahead, 128);
@@ -269,7 +326,7 @@ class attention_pass {
                         sees_a_token(r) ? share * (is_max ? 1.0f : weight(r)) / sum_[r] : 0.0f;
             }
             for (std::size_t t = 0; t < kv::block_tokens; t += lanes) {
-                float* const to = row->attention.data() + t;
+                float* const to = sums + t;
                 vecf total = vecf(tap.carry) * vecf::load_unaligned(to);
                 const float* p = kept + block * kv::block_tokens + t;
                 if (is_max) {
