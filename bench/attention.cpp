@@ -63,7 +63,10 @@ struct layer_cache {
 void set_counters(benchmark::State& state, const layer_cache& c) {
     const double products = 4.0 * static_cast<double>(query_heads * c.layout.head_dim * c.tokens);
     state.counters["flops"] = products;
-    state.counters["executed_flops"] = products;
+    // In integers everything is multiplied twice, in two parts.
+    const bool in_integers = PARE_HAS_CODE_DOT && kv::has_scales(c.layout.keys);
+    state.counters[in_integers ? "executed_dots" : "executed_flops"] =
+        in_integers ? 2 * products : products;
     state.counters["bytes"] = static_cast<double>(c.bytes());
 }
 

@@ -3,7 +3,9 @@
 #include "harness.hpp"
 
 #ifndef PARE_NO_XSIMD
-#include <pare/kernel/simd/vec.hpp>
+#include <pare/kernel/simd/code_dot.hpp>
+#else
+#define PARE_HAS_CODE_DOT 0
 #endif
 
 #include <array>
@@ -78,6 +80,29 @@ void fma_peak(benchmark::State& state, int threads) {
     state.counters["flops"] = 2.0 * static_cast<double>(n_chains * lanes * fma_steps) * threads;
 }
 
+#if PARE_HAS_CODE_DOT
+/// The same in bytes: sums of products of unsigned with signed ones. An operation counts as two, as
+/// a multiplication and an addition do.
+void dot_peak(benchmark::State& state, int threads) {
+    using pare::simd::veci, pare::simd::word_sums;
+    for (auto _ : state)
+        on_threads(threads, [](int) {
+            std::array<word_sums, n_chains> sums;
+            unrolled<n_chains>([&](auto c) { sums[c] = word_sums{} + static_cast<int>(c); });
+            std::uint32_t codes = 0x01020304, parts = 0x0102ff04;
+            benchmark::DoNotOptimize(codes);
+            benchmark::DoNotOptimize(parts);
+            const veci a(codes), b(parts);
+            for (std::size_t i = 0; i < fma_steps; ++i)
+                unrolled<n_chains>([&](auto c) { sums[c] = pare::simd::dot(sums[c], a, b); });
+            std::array<batch, n_chains> floats;
+            unrolled<n_chains>([&](auto c) { floats[c] = pare::simd::to_floats(sums[c]); });
+            keep(floats);
+        });
+    state.counters["flops"] = 2.0 * static_cast<double>(n_chains * lanes * 4 * fma_steps) * threads;
+}
+#endif
+
 /// Reads n numbers as `Streams` streams side by side, each prefetched `Ahead` bytes (0: not at
 /// all). Whole numbers: their sum takes as long whatever the bytes mean.
 template <std::size_t Streams, std::size_t Ahead>
@@ -150,6 +175,10 @@ void register_ceilings() {
         const std::string suffix = '/' + std::to_string(threads);
         add_benchmark("ceiling/fma/f32" + suffix, threads,
                       [threads](benchmark::State& state) { fma_peak(state, threads); });
+#if PARE_HAS_CODE_DOT
+        add_benchmark("ceiling/dot/i8" + suffix, threads,
+                      [threads](benchmark::State& state) { dot_peak(state, threads); });
+#endif
         for (const auto& cache : benchmark::CPUInfo::Get().caches) {
             if (cache.type == "Instruction") continue;
             const std::size_t capacity = static_cast<std::size_t>(cache.size);

@@ -511,7 +511,7 @@ TEST_CASE("a cache of three tiers attends to all of them, within the bytes it wa
         const auto off =
             pare::attention_error(cache.tokens(), 2, l, last(words.queries), out.view(), 700);
         REQUIRE(off);
-        CHECK(*off < 1e-5f * 700);
+        CHECK(*off < 1e-3f * 700);  // of i4: keys and values up to 700 in 15 bits
     }
     // and so does renumbering: no gaps behind the sinks, in all tiers of a head together.
     const std::vector<double> frequencies(dim / 2, 0.5);

@@ -227,10 +227,33 @@ TEST_CASE("integers that span the codes come back exactly") {
 TEST_CASE("a block of f16 at 128 channels takes 16384 bytes, one of i4 and i8 what they say") {
     CHECK(block_layout{element::f16, element::f16, 128}.bytes() == 16384);
     CHECK(block_layout{element::f32, element::bf16, 2}.bytes() == 32 * (2 * 4 + 16 * 2));
-    CHECK(block_layout{element::i8, element::i4, 18}.bytes() == 32 * (18 + 4 + 32 / 2 + 4));
+    CHECK(block_layout{element::i8, element::i4, 18}.bytes() == 32 * (20 + 4 + 32 / 2 + 4));
+    CHECK(block_layout{element::i4, element::i4, 18}.bytes() == 32 * (24 / 2 + 4 + 32 / 2 + 4));
 }
 
 // Changing these bytes is a change of the format: docs/formats.md.
+TEST_CASE("number k of a lane of i4 lies in byte k % 4, the second four in high halves") {
+    written_block block(element::i4, element::i4, 16);
+    std::vector<float> key;
+    for (unsigned c = 0; c < 16; ++c) key.push_back(static_cast<float>(c));
+    for (std::size_t t = 0; t < block_tokens; ++t) {
+        std::vector<float> value(16, static_cast<float>(t % 16));
+        value[14] = 0, value[15] = 15;
+        block.write(t, key, value);
+    }
+    const auto byte = [&](std::size_t at) { return static_cast<unsigned>(block.bytes[at]); };
+    for (std::size_t t = 0; t < block_tokens; ++t)
+        for (std::size_t c = 0; c < 16; ++c) {
+            const unsigned shift = c % 8 < 4 ? 0 : 4;
+            const std::size_t at = t / 16 * 128 + c / 8 * 64 + t % 16 * 4 + c % 4;
+            CHECK((byte(at) >> shift & 15) == c);
+        }
+    for (std::size_t t = 0; t < block_tokens; ++t) {
+        const unsigned shift = t % 8 < 4 ? 0 : 4;
+        CHECK((byte(256 + t / 8 * 64 + 5 * 4 + t % 4) >> shift & 15) == t % 16);
+    }
+}
+
 TEST_CASE("golden bytes of a small block of i4 keys and i8 values") {
     written_block block(element::i4, element::i8, 2);
     // Key of token t: channels 0 and 15, so scale 1 and minimum 0. Value: t and t + 127.5, so
@@ -244,20 +267,18 @@ TEST_CASE("golden bytes of a small block of i4 keys and i8 values") {
     std::vector<unsigned> bytes;
     for (const std::byte b : block.bytes.span()) bytes.push_back(static_cast<unsigned>(b));
 
-    // Keys: tiles of 16 tokens, channel 0 then 1, tokens l and l + 8 in a byte.
+    // Keys: four bytes for each token, channels 0 to 3 of eight in their low halves.
     std::vector<unsigned> golden;
-    for (int tile = 0; tile < 2; ++tile) {
-        const std::vector<unsigned> odd{0x00, 0xff, 0x00, 0xff, 0x00, 0xff, 0x00, 0xff};
-        const std::vector<unsigned> even{0xff, 0x00, 0xff, 0x00, 0xff, 0x00, 0xff, 0x00};
-        golden.insert(golden.end(), odd.begin(), odd.end());
-        golden.insert(golden.end(), even.begin(), even.end());
-    }
-    golden[1] = 0x0f, golden[9] = 0xf0;  // token 9
-    // Values: two channels and 14 bytes of padding for each token.
     for (unsigned t = 0; t < block_tokens; ++t) {
-        golden.push_back(t % 2 == 0 || t == 9 ? 0 : 255);
-        golden.push_back(t % 2 == 0 ? 255 : 0);
-        golden.insert(golden.end(), 14, 0);
+        const bool even = t % 2 == 0 || t == 9;
+        for (const unsigned byte : {even ? 0u : 15u, even ? 15u : 0u, 0u, 0u})
+            golden.push_back(byte);
+    }
+    // Values: rows of four tokens, side by side in each of two channels and 14 of padding.
+    for (unsigned t = 0; t < block_tokens; t += 4) {
+        for (unsigned i = t; i < t + 4; ++i) golden.push_back(i % 2 == 0 || i == 9 ? 0 : 255);
+        for (unsigned i = t; i < t + 4; ++i) golden.push_back(i % 2 == 0 ? 255 : 0);
+        golden.insert(golden.end(), 4 * 14, 0);
     }
     const auto add_f16 = [&](unsigned code) {
         golden.push_back(code & 0xff);
@@ -269,4 +290,12 @@ TEST_CASE("golden bytes of a small block of i4 keys and i8 values") {
     for (unsigned t = 0; t < block_tokens; ++t)                                // minima t, one 1
         add_f16(t == 9 ? 0x3c00u : from_float<f16>(static_cast<float>(t)).bits);
     CHECK(bytes == golden);
+}
+
+TEST_CASE("with_element names the element that it is given") {
+    for (const element e : all_elements) {
+        bool same = false;
+        pare::kv::with_element(e, [&]<element E>() { same = E == e; });
+        CHECK(same);
+    }
 }

@@ -28,7 +28,9 @@ struct dense_attention {
     /// A probability: exp turns the error of the logit, and of the largest logit, into a relative
     /// one; its argument x is rounded once and its result off by 2 units in the last place, and
     /// once more for every segment of 128 tokens that follows. The sum below the line errs
-    /// likewise.
+    /// likewise. i8 and i4 may be multiplied in integers, the other side as whole multiples of its
+    /// largest number / 32639: what that leaves out, half of it, meets codes half of their range
+    /// from the middle (attention_pass.hpp). The range counts 2 % more, for its ends are rounded.
     dense_attention(std::span<const kept_token> tokens, std::span<const float> query,
                     std::size_t position, const kv::block_layout& layout)
         : p(tokens.size()), out(query.size()), allowed(query.size()) {
@@ -46,7 +48,16 @@ struct dense_attention {
                 q_sum += std::fabs(q);
             }
             if (has_scales(layout.keys)) magnitude = q_sum * 4 * largest(tokens[t].key);
-            logit_error = std::max(logit_error, dot_product_bound(dim + 8, magnitude));
+            double parts_error = 0.0;
+            if (has_scales(layout.keys)) {
+                double q_most = 0.0;
+                for (const float q : query)
+                    q_most = std::max(q_most, std::fabs(static_cast<double>(q)));
+                parts_error =
+                    static_cast<double>(dim) * q_most / root / 65278 * range_of(tokens[t].key) / 2;
+            }
+            logit_error =
+                std::max(logit_error, dot_product_bound(dim + 8, magnitude) + parts_error);
             most = std::max(most, p[t]);
             least = std::min(least, p[t]);
         }
@@ -64,15 +75,25 @@ struct dense_attention {
         p_relative =
             2 * (std::expm1(2 * logit_error) + (n_segments + 1) * (argument + 5) * u + (n + 8) * u);
         p_absolute = n * 0x1p-125;  // what is hidden or far below still counts e^-87
+        double parts_error = 0.0;
+        for (std::size_t begin = 0; has_scales(layout.values) && begin < tokens.size();
+             begin += 128) {
+            double most_weight = 0.0;
+            for (std::size_t t = begin; t < std::min(begin + 128, tokens.size()); ++t)
+                most_weight = std::max(most_weight, p[t] * range_of(tokens[t].value));
+            parts_error += 128 * most_weight / 65278 / 2;
+        }
         for (std::size_t d = 0; d < dim; ++d) {
-            double magnitude = 0.0;
+            double magnitude = 0.0, added = 0.0;  // of i8 and i4 scale * code and minimum are added
             for (std::size_t t = 0; t < tokens.size(); ++t) {
                 const double v = static_cast<double>(tokens[t].value[d]);
                 out[d] += p[t] * v;
-                magnitude += p[t] * (has_scales(layout.values) ? 4 * largest(tokens[t].value)
-                                                               : std::fabs(v));
+                magnitude += p[t] * std::fabs(v);
+                added += p[t] *
+                         (has_scales(layout.values) ? 4 * largest(tokens[t].value) : std::fabs(v));
             }
-            allowed[d] = (p_relative + (n + 8) * u) * magnitude + p_absolute * 4 * largest_value;
+            allowed[d] = p_relative * magnitude + (n + 8) * u * added + parts_error +
+                         p_absolute * 4 * largest_value;
         }
     }
 
@@ -83,6 +104,10 @@ struct dense_attention {
     }
 
   private:
+    static double range_of(const std::vector<float>& x) {
+        const auto [least, most] = std::minmax_element(x.begin(), x.end());
+        return 1.02 * (static_cast<double>(*most) - static_cast<double>(*least));
+    }
     static double largest(const std::vector<float>& x) {
         float most = 0.0f;
         for (const float a : x) most = std::max(most, std::fabs(a));

@@ -74,7 +74,13 @@
 #else
 #define PARE_ARCH_F16C
 #endif
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_DOTPROD)
+#if defined(__AVX512VNNI__)
+#define PARE_ARCH_DOT _vnni512
+#elif defined(__AVXVNNI__)
+#define PARE_ARCH_DOT _vnni
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#define PARE_ARCH_DOT _i8mm
+#elif defined(__ARM_FEATURE_DOTPROD)
 #define PARE_ARCH_DOT _dot
 #else
 #define PARE_ARCH_DOT

@@ -124,7 +124,7 @@ status attention(kv::store& s, std::size_t sequence, std::size_t layer,
             const auto tiers = std::span<const kv::tier_rows>(all).first(shape.tiers);
 #if PARE_HAS_SIMD
             const std::size_t at_once = simd::pass_rows(group_size) / group_size;
-            simd::attention_pass pass(s.layout(layer), group_size, memory.of_head(begin));
+            simd::attention_pass pass(dim, group_size, memory.of_head(begin));
             const std::size_t first_col = h * group_size * dim;
             score_tap part = tap;
             for (std::size_t i = 0; i < queries.rows(); i += at_once) {

@@ -62,8 +62,7 @@ inline void vote(std::span<const kv::tier_rows> tiers, const kv::shape& s,
                  matrix_view<const float> query, std::size_t position, std::span<float> votes,
                  std::span<float> memory) noexcept {
 #if PARE_HAS_SIMD
-    simd::attention_pass(*tiers[0].layout, s.group_size(), memory)
-        .vote(tiers, query, position, votes);
+    simd::attention_pass(s.head_dim, s.group_size(), memory).vote(tiers, query, position, votes);
 #else
     const std::span<float> key = memory.first(s.head_dim);
     for (float& x : votes) x = 0.0f;

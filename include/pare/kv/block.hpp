@@ -6,6 +6,7 @@
 #include "../core/config.hpp"
 #include "../core/dtype.hpp"
 #include "block_layout.hpp"
+#include "codes.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,104 +17,68 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 
 namespace detail {
 
-struct affine {
-    f16 scale, minimum;
+// Where a number is stored: of i4 half of a byte.
+struct place {
+    std::byte* at;
+    unsigned shift;
 };
 
-// The half above (1) or below (-1) a finite one that is not the largest.
-inline f16 next(f16 x, int direction) noexcept {
-    if ((x.bits & 0x7fff) == 0)
-        return {static_cast<std::uint16_t>(direction > 0 ? 0x0001 : 0x8001)};
-    const bool away = (x.bits >> 15) == (direction < 0 ? 1 : 0);
-    return {static_cast<std::uint16_t>(away ? x.bits + 1 : x.bits - 1)};
+// Number k of a lane: bytes 0 to 3, of i4 their low halves, then their high ones.
+inline place place_in_lane(std::byte* lane, std::size_t k) noexcept {
+    return {lane + k % 4, k < 4 ? 0u : 4u};
 }
 
-// Scale and minimum that map `numbers` to codes in [0, levels]. Decided by comparisons that a NaN
-// fails, so that any input gives numbers that decode.
-inline affine fit(std::span<const float> numbers, float levels) noexcept {
-    float least = 65504.0f, most = -65504.0f;
-    for (const float x : numbers) {
-        if (x < least) least = x;
-        if (x > most) most = x;
-    }
-    if (least < -65504.0f) least = -65504.0f;
-    if (most > 65504.0f) most = 65504.0f;
-    if (!(least <= most)) least = most = 0.0f;
-    // Rounded outwards, the minimum down and the scale up, so that no number is cut.
-    f16 minimum = from_float<f16>(least);
-    if (to_float(minimum) > least) minimum = next(minimum, -1);
-    const float range = most - to_float(minimum);
-    f16 scale = from_float<f16>(range > 0.0f ? range / levels : 0.0f);
-    if (to_float(scale) * levels < range) scale = next(scale, 1);
-    return {scale, minimum};
+template <element E>
+void put(place to, float x, affine a) noexcept {
+    const auto write = [&](auto stored) { std::memcpy(to.at, &stored, sizeof(stored)); };
+    if constexpr (E == element::f32) write(x);
+    else if constexpr (E == element::f16) write(from_float<f16>(x));
+    else if constexpr (E == element::bf16) write(from_float<bf16>(x));
+    else if constexpr (E == element::i8) write(static_cast<std::uint8_t>(code_of(x, a, 255)));
+    else
+        *to.at = (*to.at & std::byte{0xf0} >> to.shift) |
+                 static_cast<std::byte>(code_of(x, a, 15) << to.shift);
 }
 
-inline unsigned code_of(float x, affine a, unsigned levels) noexcept {
-    const float scale = to_float(a.scale);
-    const float code = scale > 0.0f ? (x - to_float(a.minimum)) / scale + 0.5f : 0.0f;
-    if (!(code > 0.0f)) return 0;
-    return code < static_cast<float>(levels) ? static_cast<unsigned>(code) : levels;
-}
-
-inline float decode(unsigned code, affine a) noexcept {
-    return to_float(a.scale) * static_cast<float>(code) + to_float(a.minimum);
-}
-
-// The `lane`-th number of the group of 16 at `at`.
-inline void put(std::byte* at, element e, std::size_t lane, float x, affine a) noexcept {
-    const auto write = [&](auto stored) {
-        std::memcpy(at + lane * sizeof(stored), &stored, sizeof(stored));
-    };
-    switch (e) {
-        case element::f32:
-            return write(x);
-        case element::f16:
-            return write(from_float<f16>(x));
-        case element::bf16:
-            return write(from_float<bf16>(x));
-        case element::i8:
-            return write(static_cast<std::uint8_t>(code_of(x, a, 255)));
-        case element::i4: {
-            const unsigned shift = lane < 8 ? 0 : 4, old = static_cast<unsigned>(at[lane % 8]);
-            at[lane % 8] =
-                static_cast<std::byte>((old & (0xf0u >> shift)) | (code_of(x, a, 15) << shift));
-        }
-    }
-}
-
-inline float get(const std::byte* at, element e, std::size_t lane, affine a) noexcept {
+template <element E>
+float get(place from, affine a) noexcept {
     const auto read = [&](auto stored) {
-        std::memcpy(&stored, at + lane * sizeof(stored), sizeof(stored));
+        std::memcpy(&stored, from.at, sizeof(stored));
         return stored;
     };
-    switch (e) {
-        case element::f32:
-            return read(0.0f);
-        case element::f16:
-            return to_float(read(f16{}));
-        case element::bf16:
-            return to_float(read(bf16{}));
-        case element::i8:
-            return decode(read(std::uint8_t{}), a);
-        case element::i4:
-            break;
-    }
-    return decode((static_cast<unsigned>(at[lane % 8]) >> (lane < 8 ? 0 : 4)) & 0xfu, a);
+    if constexpr (E == element::f32) return read(0.0f);
+    else if constexpr (E == element::f16) return to_float(read(f16{}));
+    else if constexpr (E == element::bf16) return to_float(read(bf16{}));
+    else if constexpr (E == element::i8) return decode(read(std::uint8_t{}), a);
+    else return decode(static_cast<unsigned>(*from.at) >> from.shift & 0xfu, a);
 }
 
-// The numbers of one token in a block: the group that channel c lies in, and its lane there.
+// As it is stored.
+template <element E>
+void copy(place from, place to) noexcept {
+    if constexpr (E == element::i4)
+        *to.at = (*to.at & std::byte{0xf0} >> to.shift) | (*from.at >> from.shift & std::byte{0x0f})
+                                                              << to.shift;
+    else std::memcpy(to.at, from.at, bits_of(E) / 8);
+}
+
+// One token's key or value in a block. Channel c is number c % `deep` of lane `lane` of its group,
+// or, of values, number `number` of lane c % 16.
 struct token_of_block {
     element type;
-    std::byte* codes;
+    bool is_key;
+    std::byte* row;     // its first group
     std::byte* scales;  // of the block's 32 tokens; minima follow
-    std::size_t token, channel_bytes, group_bytes;
-    bool channels_in_lanes;
+    std::size_t token;
 
-    std::byte* at(std::size_t c) const noexcept {
-        return codes + (channels_in_lanes ? c / group * group_bytes : c * channel_bytes);
-    }
-    std::size_t lane(std::size_t c) const noexcept {
-        return (channels_in_lanes ? c : token) % group;
+    template <element E>
+    place at(std::size_t c) const noexcept {
+        constexpr std::size_t deep = depth_of(E);
+        const std::size_t lane = is_key ? token % group : c % group;
+        const std::size_t of_group = is_key ? c / deep : c / group;
+        return place_in_lane(
+            row + of_group * block_layout::group_bytes(E) + lane * block_layout::lane_bytes(E),
+            (is_key ? c : token) % deep);
     }
     affine scale() const noexcept {
         affine a{};
@@ -129,37 +94,37 @@ struct token_of_block {
     }
     void write(std::span<const float> numbers) const noexcept {
         const affine a =
-            has_scales(type) ? fit(numbers, type == element::i8 ? 255.0f : 15.0f) : affine{};
+            has_scales(type) ? fit(numbers, static_cast<float>(levels_of(type))) : affine{};
         set_scale(a);
-        for (std::size_t c = 0; c < numbers.size(); ++c) put(at(c), type, lane(c), numbers[c], a);
+        with_element(type, [&]<element E>() {
+            for (std::size_t c = 0; c < numbers.size(); ++c) put<E>(at<E>(c), numbers[c], a);
+        });
     }
     void read(std::span<float> numbers) const noexcept {
         const affine a = scale();
-        for (std::size_t c = 0; c < numbers.size(); ++c) numbers[c] = get(at(c), type, lane(c), a);
+        with_element(type, [&]<element E>() {
+            for (std::size_t c = 0; c < numbers.size(); ++c) numbers[c] = get<E>(at<E>(c), a);
+        });
+    }
+    void copy_from(const token_of_block& other, std::size_t head_dim) const noexcept {
+        set_scale(other.scale());
+        with_element(type, [&]<element E>() {
+            for (std::size_t c = 0; c < head_dim; ++c) copy<E>(other.at<E>(c), at<E>(c));
+        });
     }
 };
 
 inline token_of_block key_of(const block_layout& layout, std::byte* block,
                              std::size_t token) noexcept {
-    const std::size_t bytes = block_layout::group_bytes(layout.keys);
-    return {layout.keys,
-            block + token / group * layout.tile_bytes(),
-            block + layout.key_scales_at(),
-            token,
-            bytes,
-            bytes,
-            false};
+    return {layout.keys, true, block + token / group * layout.tile_bytes(),
+            block + layout.key_scales_at(), token};
 }
 
 inline token_of_block value_of(const block_layout& layout, std::byte* block,
                                std::size_t token) noexcept {
-    return {layout.values,
-            block + layout.values_at() + token * layout.value_bytes(),
-            block + layout.value_scales_at(),
-            token,
-            0,
-            block_layout::group_bytes(layout.values),
-            true};
+    return {layout.values, false,
+            block + layout.values_at() + token / depth_of(layout.values) * layout.value_row_bytes(),
+            block + layout.value_scales_at(), token};
 }
 
 }  // namespace detail
@@ -167,7 +132,7 @@ inline token_of_block value_of(const block_layout& layout, std::byte* block,
 /// Stores the key and value (head_dim) of one token of a block, rounded to its types: to nearest,
 /// for i8 and i4 to 1/255 and 1/15 of the token's own range (numbers beyond +-65504 are cut, NaN
 /// gives a code).
-/// The channels that pad a value must be zero: a block starts zeroed.
+/// What fills up a group must be zero: a block starts zeroed.
 inline void write_token(const block_layout& layout, std::byte* block, std::size_t token,
                         std::span<const float> key, std::span<const float> value) noexcept {
     PARE_ASSERT(
@@ -206,45 +171,11 @@ inline void read_value(const block_layout& layout, const std::byte* block, std::
 /// Copies a token as stored, bit for bit, between blocks of one layout.
 inline void copy_token(const block_layout& layout, const std::byte* from, std::size_t from_token,
                        std::byte* to, std::size_t to_token) noexcept {
-    const auto copy = [&](const detail::token_of_block& a, const detail::token_of_block& b) {
-        b.set_scale(a.scale());
-        const auto copy_channels = [&](auto number) {
-            const std::byte* get = a.codes + a.lane(0) * sizeof(number);
-            std::byte* put = b.codes + b.lane(0) * sizeof(number);
-            for (std::size_t c = 0; c < layout.head_dim;
-                 ++c, get += a.channel_bytes, put += a.channel_bytes) {
-                std::memcpy(&number, get, sizeof(number));
-                std::memcpy(put, &number, sizeof(number));
-            }
-        };
-        if (a.channels_in_lanes) {
-            std::memcpy(b.codes, a.codes, layout.value_bytes());
-            return;
-        }
-        switch (a.type) {
-            case element::f32:
-                return copy_channels(std::uint32_t{});
-            case element::f16:
-            case element::bf16:
-                return copy_channels(std::uint16_t{});
-            case element::i8:
-                return copy_channels(std::uint8_t{});
-            case element::i4:
-                break;
-        }
-        const unsigned shift = a.lane(0) < 8 ? 0 : 4, to_shift = b.lane(0) < 8 ? 0 : 4;
-        const std::byte* get = a.codes + a.lane(0) % 8;
-        std::byte* put = b.codes + b.lane(0) % 8;
-        for (std::size_t c = 0; c < layout.head_dim;
-             ++c, get += a.channel_bytes, put += a.channel_bytes) {
-            const unsigned code = (static_cast<unsigned>(*get) >> shift) & 0xfu;
-            *put = static_cast<std::byte>((static_cast<unsigned>(*put) & (0xf0u >> to_shift)) |
-                                          (code << to_shift));
-        }
-    };
     std::byte* const source = const_cast<std::byte*>(from);
-    copy(detail::key_of(layout, source, from_token), detail::key_of(layout, to, to_token));
-    copy(detail::value_of(layout, source, from_token), detail::value_of(layout, to, to_token));
+    detail::key_of(layout, to, to_token)
+        .copy_from(detail::key_of(layout, source, from_token), layout.head_dim);
+    detail::value_of(layout, to, to_token)
+        .copy_from(detail::value_of(layout, source, from_token), layout.head_dim);
 }
 
 }  // namespace pare::kv::inline PARE_ARCH_NAMESPACE

@@ -25,42 +25,77 @@ PARE_ALWAYS_INLINE constexpr std::size_t bits_of(element e) noexcept {
 PARE_ALWAYS_INLINE constexpr bool has_scales(element e) noexcept {
     return e == element::i8 || e == element::i4;
 }
+/// The largest code.
+PARE_ALWAYS_INLINE constexpr unsigned levels_of(element e) noexcept {
+    return e == element::i8 ? 255 : 15;
+}
+
+/// Calls visit.operator()<E>() for the element's type.
+PARE_ALWAYS_INLINE constexpr void with_element(element e, auto&& visit) noexcept {
+    switch (e) {
+        case element::f32:
+            return visit.template operator()<element::f32>();
+        case element::f16:
+            return visit.template operator()<element::f16>();
+        case element::bf16:
+            return visit.template operator()<element::bf16>();
+        case element::i8:
+            return visit.template operator()<element::i8>();
+        case element::i4:
+            return visit.template operator()<element::i4>();
+    }
+}
 
 /// Tokens of a block: what one head's keys and values are stored and freed by.
 inline constexpr std::size_t block_tokens = 32;
-/// Numbers that are read together: 16 tokens of one key channel, 16 channels of one value.
+/// Lanes that are read together: 16 tokens of a key, 16 channels of a value.
 inline constexpr std::size_t group = 16;
 
-/// The bytes of a block of 32 tokens of one KV head, in groups of 16 numbers:
-///   keys    [tile of 16 tokens][channel] groups of 16 tokens: scores of 16 tokens grow in lanes
-///   values  [token][channels / 16] groups of 16 channels: outputs grow in lanes
+/// Consecutive numbers of a lane: those that an integer dot product adds up. Channels of a key,
+/// tokens of a value.
+PARE_ALWAYS_INLINE constexpr std::size_t depth_of(element e) noexcept {
+    return e == element::i8 ? 4 : e == element::i4 ? 8 : 1;
+}
+
+/// The bytes of a block of 32 tokens of one KV head, in groups of 16 lanes:
+///   keys    [tile of 16 tokens][channel / depth][16 tokens][depth channels]: scores grow in lanes
+///   values  [token / depth][channel / 16][16 channels][depth tokens]: outputs grow in lanes
 ///   scales  for i8 and i4: of the keys, then of the values, f16 each: 32 scales, 32 minima
-///   ranges  with key_ranges, of each tile: least, then largest number of every channel, f16
-/// i4: byte b of a group holds number b in its low, number b + 8 in its high nibble.
+/// depth is 1; for i8 4, for i4 8, four bytes a lane: byte b of i4 holds number b in its low,
+/// number b + 4 in its high nibble. Last, with key_ranges:
+///   ranges  of each tile: least, then largest number of every channel, f16
 struct block_layout {
     element keys = element::f32;
     element values = element::f32;
     std::size_t head_dim = 0;  ///< channels, even
     bool key_ranges = false;   ///< with the least and largest number of each channel of a tile
 
-    PARE_ALWAYS_INLINE static constexpr std::size_t group_bytes(element e) noexcept {
-        return group * bits_of(e) / 8;
+    PARE_ALWAYS_INLINE static constexpr std::size_t lane_bytes(element e) noexcept {
+        return depth_of(e) * bits_of(e) / 8;
     }
-    /// Channels of a stored value: whole groups.
+    PARE_ALWAYS_INLINE static constexpr std::size_t group_bytes(element e) noexcept {
+        return group * lane_bytes(e);
+    }
+    /// Groups of a tile of keys; what fills up the last is zero.
+    PARE_ALWAYS_INLINE constexpr std::size_t key_groups() const noexcept {
+        return (head_dim + depth_of(keys) - 1) / depth_of(keys);
+    }
+    /// Channels of a stored value: whole groups; what fills up the last is zero.
     PARE_ALWAYS_INLINE constexpr std::size_t padded_dim() const noexcept {
         return (head_dim + group - 1) / group * group;
     }
     PARE_ALWAYS_INLINE constexpr std::size_t tile_bytes() const noexcept {
-        return head_dim * group_bytes(keys);
+        return key_groups() * group_bytes(keys);
     }
-    PARE_ALWAYS_INLINE constexpr std::size_t value_bytes() const noexcept {
+    /// A row of values: all channels of depth_of(values) tokens.
+    PARE_ALWAYS_INLINE constexpr std::size_t value_row_bytes() const noexcept {
         return padded_dim() / group * group_bytes(values);
     }
     PARE_ALWAYS_INLINE constexpr std::size_t values_at() const noexcept {
         return block_tokens / group * tile_bytes();
     }
     PARE_ALWAYS_INLINE constexpr std::size_t key_scales_at() const noexcept {
-        return values_at() + block_tokens * value_bytes();
+        return values_at() + block_tokens / depth_of(values) * value_row_bytes();
     }
     PARE_ALWAYS_INLINE constexpr std::size_t value_scales_at() const noexcept {
         return key_scales_at() + (has_scales(keys) ? 2 * block_tokens * sizeof(f16) : 0);

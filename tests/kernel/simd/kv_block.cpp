@@ -41,11 +41,16 @@ int n_wrong_groups() {
                 stored[b] = static_cast<std::byte>(draw < 256 ? static_cast<std::size_t>(draw) + b
                                                               : random.below(256));
             fenced_array<std::byte> fenced(stored, side);
-            const auto wide = elements(pare::simd::load_group<E>(fenced.data()));
-            for (std::size_t l = 0; l < group; ++l)
-                wrong +=
-                    std::bit_cast<std::uint32_t>(wide[l]) !=
-                    std::bit_cast<std::uint32_t>(pare::kv::detail::get(stored.data(), E, l, codes));
+            const auto loaded = pare::simd::load_group<E>(fenced.data());
+            for (std::size_t k = 0; k < pare::kv::depth_of(E); ++k) {
+                const auto wide = elements(pare::simd::widened<E>(loaded, k));
+                for (std::size_t l = 0; l < group; ++l)
+                    wrong += std::bit_cast<std::uint32_t>(wide[l]) !=
+                             std::bit_cast<std::uint32_t>(pare::kv::detail::get<E>(
+                                 pare::kv::detail::place_in_lane(
+                                     stored.data() + l * block_layout::lane_bytes(E), k),
+                                 codes));
+            }
         }
     return wrong;
 }
@@ -85,9 +90,9 @@ int n_wrong_dots(std::size_t dim) {
     pare::random random(dim);
     const block_layout layout{E, element::f16, dim};
     constexpr std::size_t stride = groups_at_once * group + 3;
-    const std::size_t q_stride = dim + 5;
+    const std::size_t whole = layout.key_groups() * pare::kv::depth_of(E), q_stride = whole + 5;
     const block_of_integers one(layout, random), two(layout, random);
-    fenced_array<float> queries(integers((queries_at_once - 1) * q_stride + dim, random),
+    fenced_array<float> queries(integers((queries_at_once - 1) * q_stride + whole, random),
                                 fence::after);
     guarded_buffer<float> logits((queries_at_once - 1) * stride + groups_at_once * group);
     std::array<const std::byte*, groups_at_once> tiles;
@@ -96,7 +101,8 @@ int n_wrong_dots(std::size_t dim) {
     };
     for (std::size_t g = 0; g < groups_at_once; ++g)
         tiles[g] = block_of(g).bytes.data() + g % 2 * layout.tile_bytes();
-    pare::simd::dot_keys<E>(layout, tiles, queries.data(), q_stride, logits.data(), stride);
+    pare::simd::dot_keys<E, groups_at_once>(layout, tiles, queries.data(), q_stride, logits.data(),
+                                            stride);
 
     int wrong = !logits.intact();
     for (std::size_t q = 0; q < queries_at_once; ++q)
@@ -123,13 +129,16 @@ int n_wrong_values(std::size_t dim, std::size_t first_group, std::size_t last_si
                             pare::simd::kv_block{two.bytes.data(), last_size, two.bytes.data()}};
     constexpr std::size_t p_stride = 2 * block_tokens + 3;
     const std::size_t padded = layout.padded_dim();
-    const std::vector<float> p = integers(queries_at_once * p_stride, random);
+    std::vector<float> p = integers(queries_at_once * p_stride, random);
+    for (std::size_t q = 0; q < queries_at_once; ++q)
+        for (std::size_t t = last_size; t < block_tokens; ++t)
+            p[q * p_stride + block_tokens + t] = 0.0f;
     const std::vector<float> before = integers(queries_at_once * padded, random);
     const std::vector<float> rescale{1.0f, 0.0f, 2.0f, 0.5f};
     guarded_buffer<float> out(queries_at_once * padded);
     std::copy(before.begin(), before.end(), out.begin());
-    pare::simd::add_values<E, Groups>(layout, blocks.data(), blocks.size(), first_group, p.data(),
-                                      p_stride, rescale.data(), out.data(), padded);
+    pare::simd::add_values<E, Groups>(layout, std::span(blocks), first_group, p.data(), p_stride,
+                                      rescale.data(), out.data(), padded);
 
     int wrong = !out.intact();
     for (std::size_t q = 0; q < queries_at_once; ++q)
@@ -149,7 +158,7 @@ int n_wrong_values(std::size_t dim, std::size_t first_group, std::size_t last_si
 
 template <class Law>
 void for_each_element(const Law& law) {
-    for (const element e : all_elements) pare::simd::with_element(e, law);
+    for (const element e : all_elements) pare::kv::with_element(e, law);
 }
 
 }  // namespace
@@ -182,14 +191,6 @@ TEST_CASE("add_values is exact in integers, whatever the block, and leaves other
                               dim, (dim - groups_at_once * group) / group, last_size) == 0);
             }
     });
-}
-
-TEST_CASE("with_element names the element that it is given") {
-    for (const element e : all_elements) {
-        bool same = false;
-        pare::simd::with_element(e, [&]<element E>() { same = E == e; });
-        CHECK(same);
-    }
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "../score_tap.hpp"
 #include "exp.hpp"
 #include "kv_block.hpp"
+#include "kv_codes.hpp"
 
 #include <array>
 #include <cmath>
@@ -27,14 +28,16 @@ constexpr std::size_t pass_rows(std::size_t group_size) noexcept {
     return group_size > 16 ? (group_size + 3) / 4 * 4 : 16;
 }
 
-/// Floats of the memory that an attention_pass works in: queries, outputs, logits and, for the tap,
-/// the probabilities of all tokens and the largest logit of each segment.
+/// Floats of the memory that an attention_pass works in: queries, outputs, logits, for i8 and i4
+/// the queries and the probabilities in parts of a byte and, for the tap, the probabilities of all
+/// tokens and the largest logit of each segment.
 constexpr std::size_t pass_floats(std::size_t group_size, std::size_t head_dim,
                                   std::size_t tokens) noexcept {
     const std::size_t padded_dim = (head_dim + kv::group - 1) / kv::group * kv::group;
     const std::size_t segments = (tokens + segment_tokens - 1) / segment_tokens + kv::max_tiers;
     return pass_rows(group_size) *
-           (head_dim + padded_dim + segment_tokens + segments * (segment_tokens + 1));
+           (2 * padded_dim + segment_tokens + (padded_dim + segment_tokens) / 2 +
+            segments * (segment_tokens + 1));
 }
 
 #if PARE_HAS_SIMD
@@ -44,21 +47,23 @@ constexpr std::size_t pass_floats(std::size_t group_size, std::size_t head_dim,
 class attention_pass {
   public:
     /// @param memory  pass_floats() of them
-    attention_pass(const kv::block_layout& layout, std::size_t group_size,
-                   std::span<float> memory) noexcept
-        : layout_(layout), group_size_(group_size), dim_(layout.head_dim),
-          padded_(layout.padded_dim()) {
+    attention_pass(std::size_t head_dim, std::size_t group_size, std::span<float> memory) noexcept
+        : group_size_(group_size), dim_(head_dim),
+          padded_((head_dim + kv::group - 1) / kv::group * kv::group) {
         const std::size_t rows = pass_rows(group_size);
         queries_ = memory.data();
-        out_ = queries_ + rows * dim_;
+        out_ = queries_ + rows * padded_;
         logits_ = out_ + rows * padded_;
-        tapped_ = logits_ + rows * segment_tokens;
+        float* const parts = logits_ + rows * segment_tokens;
+        query_parts_ = reinterpret_cast<std::byte*>(parts);
+        weight_parts_ = reinterpret_cast<std::byte*>(parts + rows * padded_ / 2);
+        tapped_ = parts + rows * (padded_ + segment_tokens) / 2;
     }
 
     /// queries, out: this KV head's columns, (n, group_size * head_dim).
     void run(std::span<const kv::tier_rows> tiers, matrix_view<const float> queries,
              matrix_view<float> out, std::size_t position, const kernel::score_tap& tap) noexcept {
-        start(queries);
+        start(tiers, queries);
         std::size_t segment = 0;
         for (const kv::tier_rows& tier : tiers)
             segment = pass_over(tier, segment, position, !tap.weights.empty(), true);
@@ -73,7 +78,7 @@ class attention_pass {
     /// over the query heads of the probability of token t of the r-th row of all tiers.
     void vote(std::span<const kv::tier_rows> tiers, matrix_view<const float> query,
               std::size_t position, std::span<float> votes) noexcept {
-        start(query);
+        start(tiers, query);
         std::size_t segment = 0;
         for (const kv::tier_rows& tier : tiers)
             segment = pass_over(tier, segment, position, true, false);
@@ -89,18 +94,31 @@ class attention_pass {
     }
 
   private:
-    void start(matrix_view<const float> queries) noexcept {
+    static constexpr std::size_t block_vecs = kv::block_tokens / lanes;
+    static constexpr std::size_t segment_vecs = segment_tokens / lanes;
+
+    void start(std::span<const kv::tier_rows> tiers, matrix_view<const float> queries) noexcept {
         n_rows_ = queries.rows() * group_size_;
-        load_queries(queries);
+        bool any_codes = false;
+        for (const kv::tier_rows& tier : tiers)
+            any_codes = any_codes || in_integers(tier.layout->keys);
+        load_queries(queries, any_codes);
         most_.fill(nothing_seen);
         sum_.fill(0.0f);
         shift_.fill(0.0f);
     }
 
+    void use(const kv::block_layout& layout) noexcept {
+        layout_ = layout;
+        key_scales_at_ = layout.key_scales_at();
+        value_scales_at_ = layout.value_scales_at();
+        scales_end_ = layout.ranges_at();
+    }
+
     /// Goes on with the rows of a tier, whose segments are counted from `segment` on.
     std::size_t pass_over(const kv::tier_rows& tier, std::size_t segment, std::size_t position,
                           bool tapped, bool with_values) noexcept {
-        layout_ = *tier.layout;
+        use(*tier.layout);
         std::array<kv_block, segment_blocks> blocks;
         std::array<seen_row, segment_blocks> seen;
         selected_row at{tier};
@@ -152,23 +170,88 @@ class attention_pass {
     /// The largest logit where there is none yet; what lies below it weighs nothing.
     static constexpr float nothing_seen = unseen / 2;
 
-    void load_queries(matrix_view<const float> queries) noexcept {
+    // i8 and i4 in integers: queries and weights in two parts of a byte (code_dot.hpp). What those
+    // leave out of a number, half a step at most, is multiplied with the middle code instead of
+    // each token's. So, beside the roundings of floats,
+    //   a logit is off by     head_dim * max |q| / 65278 * (token's range) / 2 at most,
+    //   an output by          the sum over segments of 128 * max (p scale) / 65278 * levels / 2.
+    static constexpr bool in_integers(kv::element e) noexcept {
+        return PARE_HAS_CODE_DOT && kv::has_scales(e);
+    }
+    static float middle_of(kv::element e) noexcept {
+        return static_cast<float>(kv::levels_of(e)) / 2.0f;
+    }
+
+    void load_queries(matrix_view<const float> queries, bool to_parts) noexcept {
         const float scale = 1.0f / std::sqrt(static_cast<float>(dim_));
-        const std::size_t padded_rows = (n_rows_ + 3) / 4 * 4;
+        const std::size_t padded_rows = (n_rows_ + 3) / 4 * 4, whole = dim_ / lanes * lanes;
         for (std::size_t r = 0; r < padded_rows; ++r) {
-            for (std::size_t d = 0; d < dim_; ++d)
-                queries_[r * dim_ + d] =
-                    r < n_rows_ ? queries(r / group_size_, r % group_size_ * dim_ + d) * scale
-                                : 0.0f;
-            for (std::size_t d = 0; d < padded_; ++d) out_[r * padded_ + d] = 0.0f;
-            rescale_[r] = 0.0f;
-            float total = 0.0f;
-            for (std::size_t d = 0; d < dim_; ++d) total += queries_[r * dim_ + d];
-            query_sum_[r] = total;
+            float *const row = queries_ + r * padded_, *const out = out_ + r * padded_;
+            for (std::size_t d = 0; d < padded_; d += lanes) {
+                vecf(0.0f).store_unaligned(row + d);
+                vecf(0.0f).store_unaligned(out + d);
+            }
+            vecf total(0.0f);
+            if (r < n_rows_) {
+                const float* const from = &queries(r / group_size_, r % group_size_ * dim_);
+                for (std::size_t d = 0; d < whole; d += lanes)
+                    (load(from + d) * vecf(scale)).store_unaligned(row + d);
+                for (std::size_t d = whole; d < dim_; ++d) row[d] = from[d] * scale;
+            }
+            for (std::size_t d = 0; d < padded_; d += lanes) total = total + load(row + d);
+            query_sum_[r] = sum_of(total);
+            rescale_[r] = weight_step_[r] = 0.0f;
+            if (to_parts) query_to_parts(r);
         }
     }
 
+    void query_to_parts([[maybe_unused]] std::size_t r) noexcept {
+#if PARE_HAS_CODE_DOT
+        const float* const row = queries_ + r * padded_;
+        vecf largest(0.0f), left_out(0.0f);
+        for (std::size_t d = 0; d < padded_; d += lanes)
+            largest = xsimd::max(largest, xsimd::abs(load(row + d)));
+        const in_parts scale = parts_for(largest_of(largest));
+        for (std::size_t d = 0; d < padded_; d += lanes)
+            left_out =
+                left_out + store_parts(load(row + d), scale,
+                                       parts_of(query_parts_, padded_, r) + d / 4 * parts_stride);
+        query_step_[r] = scale.step;
+        query_left_out_[r] = sum_of(left_out);
+#endif
+    }
+
+    // The parts of a row among those of four rows, `n` numbers each.
+    static std::byte* parts_of(std::byte* parts, std::size_t n, std::size_t r) noexcept {
+        return parts + r / 4 * (n * 8) + r % 4 * 8;
+    }
+
     void compute_logits(std::span<const kv_block> blocks) noexcept {
+        for (const kv_block& b : blocks)  // the next blocks' scales lie behind what is asked for
+            for (std::size_t at = key_scales_at_; at < scales_end_; at += 64) prefetch(b.ahead, at);
+        kv::with_element(layout_.keys, [&]<kv::element E>() {
+            if constexpr (in_integers(E)) dot_blocks<E>(blocks);
+            else dot_tiles<E>(blocks);
+        });
+        if (!kv::has_scales(layout_.keys)) return;
+        for (std::size_t b = 0; b < blocks.size(); ++b) {
+            const auto scales = scales_at(blocks[b].block + key_scales_at_);
+            for (std::size_t r = 0; r < n_rows_; ++r) {
+                float* const to = logits_ + r * segment_tokens + b * kv::block_tokens;
+                const bool parts = in_integers(layout_.keys);
+                const vecf step(parts ? query_step_[r] : 1.0f);
+                const vecf shift(parts ? middle_of(layout_.keys) * query_left_out_[r] : 0.0f);
+                for (std::size_t v = 0; v < block_vecs; ++v) {
+                    const vecf dot = fma(vecf::load_unaligned(to + v * lanes), step, shift);
+                    fma(dot, scales[v], vecf(query_sum_[r]) * scales[block_vecs + v])
+                        .store_unaligned(to + v * lanes);
+                }
+            }
+        }
+    }
+
+    template <kv::element E>
+    void dot_tiles(std::span<const kv_block> blocks) noexcept {
         constexpr std::size_t per_block = kv::block_tokens / kv::group;
         const std::size_t n_tiles = blocks.size() * per_block;
         std::array<const std::byte*, segment_blocks * per_block> tiles;
@@ -176,27 +259,24 @@ class attention_pass {
             const std::size_t tile = i < n_tiles ? i : n_tiles - 1;  // some wholes need filling up
             tiles[i] = blocks[tile / per_block].block + tile % per_block * layout_.tile_bytes();
         }
-        with_element(layout_.keys, [&]<kv::element E>() {
-            for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
-                for (std::size_t i = 0; i < n_tiles; i += groups_at_once) {
-                    std::array<const std::byte*, groups_at_once> some;
-                    for (std::size_t g = 0; g < some.size(); ++g) some[g] = tiles[i + g];
-                    dot_keys<E>(layout_, some, queries_ + r * dim_, dim_,
-                                logits_ + r * segment_tokens + i * kv::group, segment_tokens);
-                }
-        });
-        if (!kv::has_scales(layout_.keys)) return;
-        for (std::size_t b = 0; b < blocks.size(); ++b) {
-            const auto scales = scales_at(blocks[b].block + layout_.key_scales_at());
-            for (std::size_t r = 0; r < n_rows_; ++r) {
-                float* const to = logits_ + r * segment_tokens + b * kv::block_tokens;
-                for (std::size_t v = 0; v < block_vecs; ++v) {
-                    const vecf codes = vecf::load_unaligned(to + v * lanes);
-                    fma(codes, scales[v], vecf(query_sum_[r]) * scales[block_vecs + v])
-                        .store_unaligned(to + v * lanes);
-                }
+        for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
+            for (std::size_t i = 0; i < n_tiles; i += groups_at_once) {
+                std::array<const std::byte*, groups_at_once> some;
+                for (std::size_t g = 0; g < some.size(); ++g) some[g] = tiles[i + g];
+                dot_keys<E>(layout_, some, queries_ + r * padded_, padded_,
+                            logits_ + r * segment_tokens + i * kv::group, segment_tokens);
             }
-        }
+    }
+
+    template <kv::element E>
+    void dot_blocks([[maybe_unused]] std::span<const kv_block> blocks) noexcept {
+#if PARE_HAS_CODE_DOT
+        for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
+            for (std::size_t b = 0; b < blocks.size(); ++b)
+                dot_key_codes<E>(layout_, blocks[b].block, parts_of(query_parts_, padded_, r),
+                                 logits_ + r * segment_tokens + b * kv::block_tokens,
+                                 segment_tokens);
+#endif
     }
 
     // Hides the places that hold no token, tokens that are not selected and those after a query.
@@ -215,82 +295,146 @@ class attention_pass {
                     if (row.positions[t] > mine) to[t] = unseen;
             }
         }
-        const std::size_t end = seen.size() * kv::block_tokens;
-        n_tokens_ = end;
+        n_tokens_ = seen.size() * kv::block_tokens;
     }
 
     // Logits become probabilities relative to the largest so far; `kept` gets a copy and that
     // largest, for the tap.
     void to_probabilities(std::span<const kv_block> blocks, float* kept) noexcept {
+        alignas(64) std::array<float, max_group_size> before;
+        for (std::size_t r = 0; r < n_rows_; r += lanes) load(&most_[r]).store_aligned(&before[r]);
         for (std::size_t r = 0; r < n_rows_; ++r) {
             float* const row = logits_ + r * segment_tokens;
+            for (std::size_t t = n_tokens_; t < segment_tokens; ++t) row[t] = unseen;
             vecf most(most_[r]);
-            for (std::size_t t = 0; t < n_tokens_; t += lanes)
-                most = xsimd::max(most, vecf::load_unaligned(row + t));
-            alignas(64) std::array<float, lanes> each;
-            most.store_aligned(each.data());
-            float largest = each[0];
-            for (const float x : each) largest = x > largest ? x : largest;
-            exp_or_zero(vecf(most_[r] - largest)).store_aligned(each.data());
-            rescale_[r] = each[0];
-            most_[r] = largest;
-            vecf sum(0.0f);
-            for (std::size_t t = 0; t < n_tokens_; t += lanes) {
-                const vecf p = exp_or_zero(vecf::load_unaligned(row + t) - vecf(largest));
-                p.store_unaligned(row + t);
-                if (kept != nullptr) p.store_unaligned(kept + r * segment_tokens + t);
-                sum = sum + p;
-            }
-            sum.store_aligned(each.data());
-            float total = 0.0f;
-            for (const float x : each) total += x;
-            sum_[r] = sum_[r] * rescale_[r] + total;
-            if (kept != nullptr) kept[n_rows_ * segment_tokens + r] = largest;
+            for (std::size_t t = 0; t < segment_tokens; t += lanes)
+                most = xsimd::max(most, load(row + t));
+            most_[r] = largest_of(most);
         }
-        if (!kv::has_scales(layout_.values)) return;
-        for (std::size_t r = 0; r < n_rows_; ++r) shift_[r] *= rescale_[r];
-        for (std::size_t b = 0; b < blocks.size(); ++b) {
-            const auto scales = scales_at(blocks[b].block + layout_.value_scales_at());
-            for (std::size_t r = 0; r < n_rows_; ++r) {
-                float* const p = logits_ + r * segment_tokens + b * kv::block_tokens;
-                vecf shift(0.0f);
-                for (std::size_t v = 0; v < block_vecs; ++v) {
-                    const vecf x = vecf::load_unaligned(p + v * lanes);
-                    shift = fma(x, scales[block_vecs + v], shift);
-                    (x * scales[v]).store_unaligned(p + v * lanes);
-                }
-                alignas(64) std::array<float, lanes> each;
-                shift.store_aligned(each.data());
-                for (const float x : each) shift_[r] += x;
+        for (std::size_t r = 0; r < n_rows_; r += lanes)
+            exp_or_zero(vecf::load_aligned(&before[r]) - load(&most_[r]))
+                .store_unaligned(&rescale_[r]);
+        load_value_scales(blocks);
+        for (std::size_t r = 0; r < n_rows_; ++r) {
+            float* const row = logits_ + r * segment_tokens;
+            std::array<vecf, segment_vecs> p;
+            vecf sum(0.0f);
+            PARE_UNROLL
+            for (std::size_t v = 0; v < segment_vecs; ++v) {
+                p[v] = exp_or_zero(load(row + v * lanes) - vecf(most_[r]));
+                sum = sum + p[v];
+            }
+            sum_[r] = sum_[r] * rescale_[r] + sum_of(sum);
+            if (kept != nullptr) {
+                for (std::size_t v = 0; v < segment_vecs; ++v)
+                    p[v].store_unaligned(kept + r * segment_tokens + v * lanes);
+                kept[n_rows_ * segment_tokens + r] = most_[r];
+            }
+            if (kv::has_scales(layout_.values)) {
+                to_weights(r, p);
+            } else {
+                for (std::size_t v = 0; v < segment_vecs; ++v)
+                    p[v].store_unaligned(row + v * lanes);
             }
         }
     }
 
-    void to_outputs(std::span<const kv_block> blocks) noexcept {
-        const std::size_t groups = padded_ / kv::group;
-        with_element(layout_.values, [&]<kv::element E>() {
-            for (std::size_t r = 0; r < n_rows_; r += queries_at_once) {
-                const auto add = [&]<std::size_t Groups>(std::size_t g) {
-                    add_values<E, Groups>(layout_, blocks.data(), blocks.size(), g,
-                                          logits_ + r * segment_tokens, segment_tokens,
-                                          &rescale_[r], out_ + r * padded_, padded_);
-                };
-                std::size_t g = 0;
-                for (; g + groups_at_once <= groups; g += groups_at_once)
-                    add.template operator()<groups_at_once>(g);
-                for (; g < groups; ++g) add.template operator()<1>(g);
+    // The scales of a segment's values, then their minima.
+    void load_value_scales(std::span<const kv_block> blocks) noexcept {
+        if (!kv::has_scales(layout_.values)) return;
+        for (std::size_t b = 0; b < segment_blocks; ++b) {
+            block_scales scales;
+            scales.fill(vecf(0.0f));
+            if (b < blocks.size()) scales = scales_at(blocks[b].block + value_scales_at_);
+            for (std::size_t v = 0; v < block_vecs; ++v) {
+                const std::size_t at = b * kv::block_tokens + v * lanes;
+                scales[v].store_aligned(&value_scales_[at]);
+                scales[block_vecs + v].store_aligned(&value_scales_[segment_tokens + at]);
             }
+        }
+    }
+
+    // The weights of codes, p * scale, and what the minima add to every output.
+    void to_weights(std::size_t r, const std::array<vecf, segment_vecs>& p) noexcept {
+        std::array<vecf, segment_vecs> weight;
+        vecf shift(0.0f), largest(0.0f);
+        PARE_UNROLL
+        for (std::size_t v = 0; v < segment_vecs; ++v) {
+            weight[v] = p[v] * vecf::load_aligned(&value_scales_[v * lanes]);
+            largest = xsimd::max(largest, weight[v]);
+            shift =
+                fma(p[v], vecf::load_aligned(&value_scales_[segment_tokens + v * lanes]), shift);
+        }
+        if (in_integers(layout_.values)) {
+#if PARE_HAS_CODE_DOT
+            const in_parts scale = parts_for(largest_of(largest));
+            std::byte* const to = parts_of(weight_parts_, segment_tokens, r);
+            vecf left_out(0.0f);
+            PARE_UNROLL
+            for (std::size_t v = 0; v < segment_vecs; ++v)
+                left_out =
+                    left_out + store_parts(weight[v], scale, to + v * (lanes / 4 * parts_stride));
+            shift = fma(left_out, vecf(middle_of(layout_.values)), shift);
+            weight_step_[r] = scale.step;
+#endif
+        } else {
+            for (std::size_t v = 0; v < segment_vecs; ++v)
+                weight[v].store_unaligned(logits_ + r * segment_tokens + v * lanes);
+        }
+        shift_[r] = shift_[r] * rescale_[r] + sum_of(shift);
+    }
+
+    void to_outputs(std::span<const kv_block> blocks) noexcept {
+        kv::with_element(layout_.values, [&]<kv::element E>() {
+            for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
+                if constexpr (in_integers(E)) add_codes<E>(blocks, r);
+                else add_floats<E>(blocks, r);
         });
+    }
+
+    template <kv::element E>
+    void add_floats(std::span<const kv_block> blocks, std::size_t r) noexcept {
+        const std::size_t groups = padded_ / kv::group;
+        const auto add = [&]<std::size_t Groups>(std::size_t g) {
+            add_values<E, Groups>(layout_, blocks, g, logits_ + r * segment_tokens, segment_tokens,
+                                  &rescale_[r], out_ + r * padded_, padded_);
+        };
+        std::size_t g = 0;
+        for (; g + groups_at_once <= groups; g += groups_at_once)
+            add.template operator()<groups_at_once>(g);
+        for (; g < groups; ++g) add.template operator()<1>(g);
+    }
+
+    template <kv::element E>
+    void add_codes([[maybe_unused]] std::span<const kv_block> blocks,
+                   [[maybe_unused]] std::size_t r) noexcept {
+#if PARE_HAS_CODE_DOT
+        const auto add = [&]<std::size_t Vecs>(std::size_t channel) {
+            add_value_codes<E, Vecs>(layout_, blocks, channel,
+                                     parts_of(weight_parts_, segment_tokens, r), &rescale_[r],
+                                     &weight_step_[r], out_ + r * padded_, padded_);
+        };
+        constexpr std::size_t at_once = code_vecs_at_once * lanes;
+        std::size_t c = 0;
+        for (; c + at_once <= padded_; c += at_once) add.template operator()<code_vecs_at_once>(c);
+        for (; c < padded_; c += lanes) add.template operator()<1>(c);
+#endif
     }
 
     bool sees_a_token(std::size_t row) const noexcept { return most_[row] > nothing_seen; }
 
     void store(matrix_view<float> out) const noexcept {
+        const std::size_t whole = dim_ / lanes * lanes;
         for (std::size_t r = 0; r < n_rows_; ++r) {
             const bool any = sees_a_token(r);
-            for (std::size_t d = 0; d < dim_; ++d)
-                out(r / group_size_, r % group_size_ * dim_ + d) =
-                    any ? (out_[r * padded_ + d] + shift_[r]) / sum_[r] : 0.0f;
+            const float shift = any ? shift_[r] : 0.0f, sum = any ? sum_[r] : 1.0f;
+            const float* const from = out_ + r * padded_;
+            float* const to = &out(r / group_size_, r % group_size_ * dim_);
+            for (std::size_t d = 0; d < whole; d += lanes)
+                ((load(from + d) + vecf(shift)) / vecf(sum)).store_unaligned(to + d);
+            for (std::size_t d = whole; d < dim_; ++d) to[d] = (from[d] + shift) / sum;
+            if (!any)  // what it added up are weights of tokens that it does not see
+                for (std::size_t d = 0; d < dim_; ++d) to[d] = 0.0f;
         }
     }
 
@@ -350,7 +494,6 @@ class attention_pass {
         return block == 0 ? segment : segment + 1;
     }
 
-    static constexpr std::size_t block_vecs = kv::block_tokens / lanes;
     using block_scales = std::array<vecf, 2 * block_vecs>;
     // The 32 scales, then the 32 minima of a block.
     static block_scales scales_at(const std::byte* p) noexcept {
@@ -361,9 +504,14 @@ class attention_pass {
     }
 
     kv::block_layout layout_;  // of the tier that is passed over
-    std::size_t group_size_, dim_, padded_, n_rows_ = 0, n_tokens_ = 0;
+    std::size_t group_size_, dim_, padded_, key_scales_at_ = 0, value_scales_at_ = 0,
+                                            scales_end_ = 0;
+    std::size_t n_rows_ = 0, n_tokens_ = 0;
     float *queries_, *out_, *logits_, *tapped_;
+    std::byte *query_parts_, *weight_parts_;
     std::array<float, max_group_size> most_, sum_, rescale_, shift_, query_sum_;
+    std::array<float, max_group_size> query_step_, query_left_out_, weight_step_;
+    alignas(64) std::array<float, 2 * segment_tokens> value_scales_;
 };
 
 #endif  // PARE_HAS_SIMD

@@ -8,38 +8,14 @@
 #if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
-namespace detail {
-
-// The nearest whole number, and the same as an integer shifted into the exponent of a float.
-struct whole {
-    vecf value;
-    veci exponent;
-};
-inline whole round(vecf x) noexcept {
-#if defined(__AVX512F__)
-    const __m512i n = _mm512_cvtps_epi32(x);
-    return {_mm512_cvtepi32_ps(n), veci(n) << 23};
-#elif defined(__AVX__)
-    const __m256i n = _mm256_cvtps_epi32(x);
-    return {_mm256_cvtepi32_ps(n), veci(n) << 23};
-#elif defined(__SSE2__)
-    const __m128i n = _mm_cvtps_epi32(x);
-    return {_mm_cvtepi32_ps(n), veci(n) << 23};
-#else
-    const int32x4_t n = vcvtnq_s32_f32(x);
-    return {vcvtq_f32_s32(n), vreinterpretq_u32_s32(vshlq_n_s32(n, 23))};
-#endif
-}
-
-}  // namespace detail
-
 /// e^x for x <= 0, to 2 units in the last place; below -87 it stays at e^-87, which is 1.6e-38.
 inline vecf exp_of_negative(vecf x) noexcept {
     x = xsimd::max(x, vecf(-87.0f));
-    const detail::whole n = detail::round(x * vecf(1.44269504f));
+    const veci exponent = nearest(x * vecf(1.44269504f));
+    const vecf n = to_floats(exponent);
     // x - n ln 2 in two steps, then Cephes' polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2].
-    vecf r = fma(n.value, vecf(-0.693359375f), x);
-    r = fma(n.value, vecf(2.12194440e-4f), r);
+    vecf r = fma(n, vecf(-0.693359375f), x);
+    r = fma(n, vecf(2.12194440e-4f), r);
     vecf p(1.9875691500e-4f);
     p = fma(p, r, vecf(1.3981999507e-3f));
     p = fma(p, r, vecf(8.3334519073e-3f));
@@ -47,7 +23,7 @@ inline vecf exp_of_negative(vecf x) noexcept {
     p = fma(p, r, vecf(1.6666665459e-1f));
     p = fma(p, r, vecf(5.0000001201e-1f));
     p = fma(p, r * r, r) + vecf(1.0f);
-    return from_bits(as_bits(p) + n.exponent);
+    return from_bits(as_bits(p) + (exponent << 23));
 }
 
 /// The same, but 0 below -87.

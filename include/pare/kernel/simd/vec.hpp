@@ -83,6 +83,56 @@ inline vecf from_bits(veci x) noexcept {
 #endif
 }
 
+/// The nearest whole number of every float, below 2^31 and of either sign.
+inline veci nearest(vecf x) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_cvtps_epi32(x);
+#elif defined(__AVX__)
+    return _mm256_cvtps_epi32(x);
+#elif defined(__SSE2__)
+    return _mm_cvtps_epi32(x);
+#else
+    return vreinterpretq_u32_s32(vcvtnq_s32_f32(x));
+#endif
+}
+
+/// Signed whole numbers as floats.
+inline vecf to_floats(veci x) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_cvtepi32_ps(x);
+#elif defined(__AVX__)
+    return _mm256_cvtepi32_ps(x);
+#elif defined(__SSE2__)
+    return _mm_cvtepi32_ps(x);
+#else
+    return vcvtq_f32_s32(vreinterpretq_s32_u32(x));
+#endif
+}
+
+/// The largest element, and the sum of all: as a tree, for the latency of a chain is felt.
+inline float largest_of(vecf x) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_ps(x);
+#else
+    alignas(64) std::array<float, lanes> each;
+    x.store_aligned(each.data());
+    for (std::size_t n = lanes / 2; n > 0; n /= 2)
+        for (std::size_t l = 0; l < n; ++l) each[l] = each[l] < each[l + n] ? each[l + n] : each[l];
+    return each[0];
+#endif
+}
+inline float sum_of(vecf x) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps(x);
+#else
+    alignas(64) std::array<float, lanes> each;
+    x.store_aligned(each.data());
+    for (std::size_t n = lanes / 2; n > 0; n /= 2)
+        for (std::size_t l = 0; l < n; ++l) each[l] += each[l + n];
+    return each[0];
+#endif
+}
+
 /// Asks for the cache line that is `bytes` after p; any address is allowed.
 inline void prefetch(const void* p, std::size_t bytes) noexcept {
 #if defined(__GNUC__) || defined(__clang__)
