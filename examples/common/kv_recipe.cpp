@@ -64,6 +64,12 @@ bool read_one(arguments args, kv_recipe& r) {
     return args.size() == 1 && read_element(args[0], r.*Member);
 }
 
+template <kv_reading How>
+bool read_selection(arguments args, kv_recipe& r) {
+    r.reading = How;
+    return args.size() == 1 && read_number(args[0], r.read_tokens) && r.read_tokens > 0;
+}
+
 template <bool Oldest>
 bool read_demotion(arguments args, kv_recipe& r) {
     r.demote_oldest = Oldest;
@@ -115,6 +121,10 @@ constexpr part<kv_recipe> parts[] = {
     {"storage", "i4", "i4", "as 4-bit codes", set_both<element::i4>},
     {"keys", "keys", "keys:TYPE", "keys alone", read_one<&kv_recipe::keys>},
     {"values", "values", "values:TYPE", "values alone", read_one<&kv_recipe::values>},
+    {"reading", "lserve", "lserve:N", "of `full`: pages with N tokens, by ranges of their keys",
+     read_selection<kv_reading::lserve>},
+    {"reading", "token_select", "token_select:N",
+     "of `full`: N tokens by vote, first and newest N/8", read_selection<kv_reading::token_select>},
     {"merging", "cam", "cam:W", "adds values that leave to the W that follow (attention policies)",
      read_count<&kv_recipe::merging_window, 1>},
     {"demotion", "demote", "demote:S:TYPE...",
@@ -135,6 +145,8 @@ kv_recipe parse_kv_recipe(std::string_view text) {
     for (std::size_t i = 0; i < there.size(); ++i)
         any_policy = any_policy || (there[i] && parts[i].role == "policy");
     if (!any_policy) refuse(words, text, text, "names no policy");
+    if (r.reading != kv_reading::all && r.scorer != kv_scorer::full)
+        refuse(words, text, text, "reads a part of what is kept: with `full` only");
     if (r.scorer == kv_scorer::snapkv && r.recent < r.observed) r.recent = r.observed;
     return r;
 }

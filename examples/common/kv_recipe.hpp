@@ -27,6 +27,9 @@ enum class kv_scorer : std::uint8_t {
 };
 enum class kv_budget : std::uint8_t { uniform, pyramid, ada, zipvl };
 
+/// What attention reads of what is kept.
+enum class kv_reading : std::uint8_t { all, lserve, token_select };
+
 /// What the string of a key/value cache says: the library's axes as run-time values.
 struct kv_recipe {
     std::string text = "full";  ///< as written
@@ -43,6 +46,8 @@ struct kv_recipe {
     std::vector<pare::kv::element> lower{};  ///< types of the tiers below the first
     std::array<float, pare::kv::max_tiers - 1> tier_shares{};
     bool demote_oldest = false;
+    kv_reading reading = kv_reading::all;
+    std::size_t read_tokens = 0;     ///< of lserve and token_select
     std::size_t merging_window = 0;  ///< of cam; 0: nothing is merged
 };
 

@@ -5,6 +5,8 @@
 #include "common/error.hpp"
 
 #include <pare/cache.hpp>
+#include <pare/kernel/lserve.hpp>
+#include <pare/kernel/token_select.hpp>
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
 #include <pare/kv/cam.hpp>
@@ -29,7 +31,7 @@ namespace llm {
 namespace {
 
 namespace kv = pare::kv;
-using tools::kv_budget, tools::kv_scorer, tools::value_of;
+using tools::kv_budget, tools::kv_reading, tools::kv_scorer, tools::value_of;
 
 kv::shape shape_of(const config& c, const tools::kv_recipe& r) {
     constexpr std::size_t sequences = 2;  // the second one is the mark
@@ -38,32 +40,26 @@ kv::shape shape_of(const config& c, const tools::kv_recipe& r) {
 
 // Of every tier.
 std::vector<kv::block_layout> layouts_of(const config& c, const tools::kv_recipe& r) {
-    std::vector<kv::block_layout> layouts{{r.keys, r.values, c.head_dim}};
-    for (const kv::element e : r.lower) layouts.push_back({e, e, c.head_dim});
+    const bool ranges = r.reading == kv_reading::lserve;
+    std::vector<kv::block_layout> layouts{{r.keys, r.values, c.head_dim, ranges}};
+    for (const kv::element e : r.lower) layouts.push_back({e, e, c.head_dim, ranges});
     return layouts;
 }
 
-// Pages that hold one of the largest blocks.
-std::size_t page_bytes(std::span<const kv::block_layout> layouts) {
-    std::size_t most = 0;
-    for (const kv::block_layout& layout : layouts)
-        most = std::max(most, kv::store::stored_bytes(layout));
-    return kv::pool::page_bytes_for(most);
-}
-
-template <class Policy>
+template <class Policy, class Selector = pare::read_all>
 class cache_of final : public cache {
   public:
     /// @param capacity  tokens of the longest sequence
     cache_of(const config& c, const tools::kv_recipe& r, const Policy& policy, std::size_t capacity,
-             std::size_t chunk)
+             std::size_t chunk, const Selector& how = {})
         : about_("the cache '" + r.text + "'"), n_bytes_(bytes_for(c, r, policy, capacity, chunk)),
           memory_(std::make_unique_for_overwrite<std::byte[]>(n_bytes_)),
-          pool_(value_of(kv::pool::make({memory_.get(), n_bytes_}, page_bytes(layouts_of(c, r))),
+          pool_(value_of(kv::pool::make({memory_.get(), n_bytes_},
+                                        kv::store::page_bytes_for(layouts_of(c, r))),
                          about_)),
-          cache_(value_of(
-              kv::cache<Policy>::make(shape_of(c, r), layouts_of(c, r), policy, chunk, pool_),
-              about_)) {}
+          cache_(value_of(kv::cache<Policy, Selector>::make(shape_of(c, r), layouts_of(c, r),
+                                                            policy, chunk, pool_, how),
+                          about_)) {}
 
     void append(std::size_t layer, pare::matrix_view<const float> keys,
                 pare::matrix_view<const float> values) override {
@@ -85,7 +81,7 @@ class cache_of final : public cache {
                                  std::size_t capacity, std::size_t chunk) {
         const auto layouts = layouts_of(c, r);
         const kv::shape shape = shape_of(c, r);
-        const std::size_t page = page_bytes(layouts);
+        const std::size_t page = kv::store::page_bytes_for(layouts);
         const std::size_t most = kv::cache_bytes(shape, layouts, page, policy, chunk);
         const std::size_t full = kv::store::bytes_for(shape, layouts, page, capacity);
         return 2 * (shape.tiers == 1 ? std::min(most, full) : most) + kv::pool::alignment;
@@ -95,7 +91,7 @@ class cache_of final : public cache {
     std::size_t n_bytes_;
     std::unique_ptr<std::byte[]> memory_;
     kv::pool pool_;
-    kv::cache<Policy> cache_;
+    kv::cache<Policy, Selector> cache_;
 };
 
 using any_scorer = std::variant<kv::window, kv::a2sf, kv::h2o, kv::tova, kv::snapkv, kv::key_norm,
@@ -164,6 +160,16 @@ std::unique_ptr<cache> make_cache(const config& c, const cache_options& o, std::
     const tools::kv_recipe& r = o.recipe;
     const std::size_t budget =
         r.scorer == kv_scorer::full ? capacity : std::min(o.tokens, capacity);
+    const auto reading = [&](const auto& how) -> std::unique_ptr<cache> {
+        using policy_t = kv::policy<kv::window>;
+        const policy_t all{.budget = {budget}, .tier_shares = r.tier_shares, .demote_oldest = true};
+        return std::make_unique<cache_of<policy_t, std::remove_cvref_t<decltype(how)>>>(
+            c, r, all, capacity, chunk, how);
+    };
+    const std::size_t n = r.read_tokens;
+    if (r.reading == kv_reading::lserve) return reading(pare::lserve{.tokens = n});
+    if (r.reading == kv_reading::token_select)
+        return reading(pare::token_select{.tokens = n, .first = n / 8, .recent = n / 8});
     return with_policy(r, budget, [&](const auto& policy) -> std::unique_ptr<cache> {
         using policy_t = std::remove_cvref_t<decltype(policy)>;
         return std::make_unique<cache_of<policy_t>>(c, r, policy, capacity, chunk);
@@ -172,13 +178,14 @@ std::unique_ptr<cache> make_cache(const config& c, const cache_options& o, std::
 
 std::size_t full_bytes(const config& c, const tools::kv_recipe& r, std::size_t tokens) {
     const auto layouts = layouts_of(c, r);
-    return kv::store::bytes_for(shape_of(c, r), layouts, page_bytes(layouts), tokens);
+    return kv::store::bytes_for(shape_of(c, r), layouts, kv::store::page_bytes_for(layouts),
+                                tokens);
 }
 
 std::size_t tokens_within(const config& c, const tools::kv_recipe& r, std::size_t bytes,
                           std::size_t chunk) {
     const auto layouts = layouts_of(c, r);
-    const std::size_t page = page_bytes(layouts);
+    const std::size_t page = kv::store::page_bytes_for(layouts);
     const std::size_t tokens = kv::tokens_within(bytes, [&](std::size_t n) {
         return with_policy(r, n, [&](const auto& policy) {
             return kv::cache_bytes(shape_of(c, r), layouts, page, policy, chunk);

@@ -195,7 +195,9 @@ row workbench::measure(const model& m, const tools::recipe& recipe, const cache_
     std::size_t longest = 0;
     for (const auto& ids : text_) longest = std::max(longest, ids.size() - 1);
     r.kv_bytes_full = full_bytes(source_.shape(), cache.recipe, longest);
-    const std::size_t chunk = cache.tokens == 0 ? session::max_chunk : o_.kv_chunk;
+    const bool exact = cache.tokens == 0 && cache.recipe.lower.empty() &&
+                       cache.recipe.reading == tools::kv_reading::all;
+    const std::size_t chunk = exact ? session::max_chunk : o_.kv_chunk;
     {
         tools::progress bar("measuring " + recipe.text + " " + cache.recipe.text, r.n_predictions);
         r.quality = evaluate(

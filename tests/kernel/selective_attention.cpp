@@ -82,7 +82,7 @@ TEST_CASE("attention over a selection is attention over what it names, and rows 
         }
         const selection chosen(l.s, n, words);
         const std::size_t n_queries = 1 + random.below(3);
-        const matrix queries = matrix::uniform(n_queries, kv_heads * group_size * dim, draw);
+        const matrix queries = matrix::uniform(n_queries, kv_heads * group_size * dim, random.next());
         matrix out(n_queries, queries.cols());
         const std::vector<float> weights(n_queries, 0.5f);
         for (std::size_t h = 0; h < kv_heads; ++h)

@@ -82,6 +82,26 @@ class store {
         return row_list::stored_bytes(layout);
     }
 
+    /// Pages that blocks of these layouts fill to 90 %, or, of up to eight of the largest, best.
+    static std::size_t page_bytes_for(std::span<const block_layout> layouts) noexcept {
+        std::size_t most = 0, best = 0;
+        double best_filled = 0.0;
+        for (const block_layout& layout : layouts)
+            most = stored_bytes(layout) > most ? stored_bytes(layout) : most;
+        for (std::size_t n = 1; n <= 8 && best_filled < 0.9; ++n) {
+            const std::size_t page = pool::page_bytes_for(most, n);
+            double filled = 1.0;
+            for (const block_layout& layout : layouts) {
+                const std::size_t fit = pool::blocks_per_page(page, stored_bytes(layout));
+                const double share =
+                    static_cast<double>(fit * stored_bytes(layout)) / static_cast<double>(page);
+                filled = share < filled ? share : filled;
+            }
+            if (filled > best_filled) best = page, best_filled = filled;
+        }
+        return best;
+    }
+
     const kv::shape& shape() const noexcept { return shape_; }
     const block_layout& layout(std::size_t layer, std::size_t tier = 0) const noexcept {
         return layouts_[layer * shape_.tiers + tier];

@@ -36,7 +36,7 @@ constexpr std::size_t pass_floats(std::size_t group_size, std::size_t head_dim,
     const std::size_t padded_dim = (head_dim + kv::group - 1) / kv::group * kv::group;
     const std::size_t segments = (tokens + segment_tokens - 1) / segment_tokens + kv::max_tiers;
     return pass_rows(group_size) *
-           (2 * padded_dim + segment_tokens + (padded_dim + segment_tokens) / 2 +
+           (2 * padded_dim + segment_tokens + (padded_dim + segment_tokens) / 2 + 2 * kv::group +
             segments * (segment_tokens + 1));
 }
 
@@ -57,7 +57,9 @@ class attention_pass {
         float* const parts = logits_ + rows * segment_tokens;
         query_parts_ = reinterpret_cast<std::byte*>(parts);
         weight_parts_ = reinterpret_cast<std::byte*>(parts + rows * padded_ / 2);
-        tapped_ = parts + rows * (padded_ + segment_tokens) / 2;
+        sums_ = parts + rows * (padded_ + segment_tokens) / 2;
+        shifts_ = sums_ + rows * lanes;
+        tapped_ = shifts_ + rows * lanes;
     }
 
     /// queries, out: this KV head's columns, (n, group_size * head_dim).
@@ -67,6 +69,7 @@ class attention_pass {
         std::size_t segment = 0;
         for (const kv::tier_rows& tier : tiers)
             segment = pass_over(tier, segment, position, !tap.weights.empty(), true);
+        finish();
         store(out);
         segment = 0;
         for (std::size_t i = 0; i < tiers.size() && !tap.weights.empty(); ++i)
@@ -82,6 +85,7 @@ class attention_pass {
         std::size_t segment = 0;
         for (const kv::tier_rows& tier : tiers)
             segment = pass_over(tier, segment, position, true, false);
+        finish();
         const float weight = 1.0f;
         segment = 0;
         float* to = votes.data();
@@ -104,12 +108,17 @@ class attention_pass {
             any_codes = any_codes || in_integers(tier.layout->keys);
         load_queries(queries, any_codes);
         most_.fill(nothing_seen);
-        sum_.fill(0.0f);
-        shift_.fill(0.0f);
+    }
+    void finish() noexcept {
+        for (std::size_t r = 0; r < n_rows_; ++r) {
+            sum_[r] = sum_of(load(sums_ + r * lanes));
+            shift_[r] = sum_of(load(shifts_ + r * lanes));
+        }
     }
 
     void use(const kv::block_layout& layout) noexcept {
         layout_ = layout;
+        sizes_ = block_sizes(layout);
         key_scales_at_ = layout.key_scales_at();
         value_scales_at_ = layout.value_scales_at();
         scales_end_ = layout.ranges_at();
@@ -200,6 +209,8 @@ class attention_pass {
             }
             for (std::size_t d = 0; d < padded_; d += lanes) total = total + load(row + d);
             query_sum_[r] = sum_of(total);
+            vecf(0.0f).store_unaligned(sums_ + r * lanes);
+            vecf(0.0f).store_unaligned(shifts_ + r * lanes);
             rescale_[r] = weight_step_[r] = 0.0f;
             if (to_parts) query_to_parts(r);
         }
@@ -257,13 +268,13 @@ class attention_pass {
         std::array<const std::byte*, segment_blocks * per_block> tiles;
         for (std::size_t i = 0; i < tiles.size(); ++i) {
             const std::size_t tile = i < n_tiles ? i : n_tiles - 1;  // some wholes need filling up
-            tiles[i] = blocks[tile / per_block].block + tile % per_block * layout_.tile_bytes();
+            tiles[i] = blocks[tile / per_block].block + tile % per_block * sizes_.tile_bytes;
         }
         for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
             for (std::size_t i = 0; i < n_tiles; i += groups_at_once) {
                 std::array<const std::byte*, groups_at_once> some;
                 for (std::size_t g = 0; g < some.size(); ++g) some[g] = tiles[i + g];
-                dot_keys<E>(layout_, some, queries_ + r * padded_, padded_,
+                dot_keys<E>(sizes_, some, queries_ + r * padded_, padded_,
                             logits_ + r * segment_tokens + i * kv::group, segment_tokens);
             }
     }
@@ -273,7 +284,7 @@ class attention_pass {
 #if PARE_HAS_CODE_DOT
         for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
             for (std::size_t b = 0; b < blocks.size(); ++b)
-                dot_key_codes<E>(layout_, blocks[b].block, parts_of(query_parts_, padded_, r),
+                dot_key_codes<E>(sizes_, blocks[b].block, parts_of(query_parts_, padded_, r),
                                  logits_ + r * segment_tokens + b * kv::block_tokens,
                                  segment_tokens);
 #endif
@@ -314,34 +325,72 @@ class attention_pass {
         for (std::size_t r = 0; r < n_rows_; r += lanes)
             exp_or_zero(vecf::load_aligned(&before[r]) - load(&most_[r]))
                 .store_unaligned(&rescale_[r]);
-        load_value_scales(blocks);
+        // One short loop after the other: a processor sees the next rows' work behind a row's
+        // chain.
         for (std::size_t r = 0; r < n_rows_; ++r) {
             float* const row = logits_ + r * segment_tokens;
-            std::array<vecf, segment_vecs> p;
             vecf sum(0.0f);
             PARE_UNROLL
             for (std::size_t v = 0; v < segment_vecs; ++v) {
-                p[v] = exp_or_zero(load(row + v * lanes) - vecf(most_[r]));
-                sum = sum + p[v];
+                const vecf p = exp_or_zero(load(row + v * lanes) - vecf(most_[r]));
+                p.store_unaligned(row + v * lanes);
+                sum = sum + p;
             }
-            sum_[r] = sum_[r] * rescale_[r] + sum_of(sum);
-            if (kept != nullptr) {
+            add_in_lanes(sums_, r, sum);
+        }
+        if (kept != nullptr)
+            for (std::size_t r = 0; r < n_rows_; ++r) {
+                const float* const row = logits_ + r * segment_tokens;
                 for (std::size_t v = 0; v < segment_vecs; ++v)
-                    p[v].store_unaligned(kept + r * segment_tokens + v * lanes);
+                    load(row + v * lanes).store_unaligned(kept + r * segment_tokens + v * lanes);
                 kept[n_rows_ * segment_tokens + r] = most_[r];
             }
-            if (kv::has_scales(layout_.values)) {
-                to_weights(r, p);
-            } else {
-                for (std::size_t v = 0; v < segment_vecs; ++v)
-                    p[v].store_unaligned(row + v * lanes);
+        if (kv::has_scales(layout_.values)) to_weights(blocks);
+    }
+
+    // Sums over tokens grow in lanes, and are added up when the last segment is through.
+    void add_in_lanes(float* sums, std::size_t r, vecf x) const noexcept {
+        fma(load(sums + r * lanes), vecf(rescale_[r]), x).store_unaligned(sums + r * lanes);
+    }
+
+    // Probabilities become the weights of codes, p * scale; the minima add the same to all outputs.
+    void to_weights(std::span<const kv_block> blocks) noexcept {
+        load_value_scales(blocks);
+        alignas(64) std::array<float, max_group_size> largest_weight;
+        for (std::size_t r = 0; r < n_rows_; ++r) {
+            float* const row = logits_ + r * segment_tokens;
+            vecf shift(0.0f), largest(0.0f);
+            PARE_UNROLL
+            for (std::size_t v = 0; v < segment_vecs; ++v) {
+                const vecf p = load(row + v * lanes);
+                const vecf weight = p * vecf::load_aligned(&value_scales_[v * lanes]);
+                weight.store_unaligned(row + v * lanes);
+                largest = xsimd::max(largest, weight);
+                shift =
+                    fma(p, vecf::load_aligned(&value_scales_[segment_tokens + v * lanes]), shift);
             }
+            largest_weight[r] = largest_of(largest);
+            add_in_lanes(shifts_, r, shift);
         }
+#if PARE_HAS_CODE_DOT
+        for (std::size_t r = 0; r < n_rows_; ++r) {
+            const float* const row = logits_ + r * segment_tokens;
+            std::byte* const to = parts_of(weight_parts_, segment_tokens, r);
+            const in_parts scale = parts_for(largest_weight[r]);
+            vecf left_out(0.0f);
+            PARE_UNROLL
+            for (std::size_t v = 0; v < segment_vecs; ++v)
+                left_out = left_out + store_parts(load(row + v * lanes), scale,
+                                                  to + v * (lanes / 4 * parts_stride));
+            weight_step_[r] = scale.step;
+            float* const shift = shifts_ + r * lanes;
+            fma(vecf(middle_of(layout_.values)), left_out, load(shift)).store_unaligned(shift);
+        }
+#endif
     }
 
     // The scales of a segment's values, then their minima.
     void load_value_scales(std::span<const kv_block> blocks) noexcept {
-        if (!kv::has_scales(layout_.values)) return;
         for (std::size_t b = 0; b < segment_blocks; ++b) {
             block_scales scales;
             scales.fill(vecf(0.0f));
@@ -352,36 +401,6 @@ class attention_pass {
                 scales[block_vecs + v].store_aligned(&value_scales_[segment_tokens + at]);
             }
         }
-    }
-
-    // The weights of codes, p * scale, and what the minima add to every output.
-    void to_weights(std::size_t r, const std::array<vecf, segment_vecs>& p) noexcept {
-        std::array<vecf, segment_vecs> weight;
-        vecf shift(0.0f), largest(0.0f);
-        PARE_UNROLL
-        for (std::size_t v = 0; v < segment_vecs; ++v) {
-            weight[v] = p[v] * vecf::load_aligned(&value_scales_[v * lanes]);
-            largest = xsimd::max(largest, weight[v]);
-            shift =
-                fma(p[v], vecf::load_aligned(&value_scales_[segment_tokens + v * lanes]), shift);
-        }
-        if (in_integers(layout_.values)) {
-#if PARE_HAS_CODE_DOT
-            const in_parts scale = parts_for(largest_of(largest));
-            std::byte* const to = parts_of(weight_parts_, segment_tokens, r);
-            vecf left_out(0.0f);
-            PARE_UNROLL
-            for (std::size_t v = 0; v < segment_vecs; ++v)
-                left_out =
-                    left_out + store_parts(weight[v], scale, to + v * (lanes / 4 * parts_stride));
-            shift = fma(left_out, vecf(middle_of(layout_.values)), shift);
-            weight_step_[r] = scale.step;
-#endif
-        } else {
-            for (std::size_t v = 0; v < segment_vecs; ++v)
-                weight[v].store_unaligned(logits_ + r * segment_tokens + v * lanes);
-        }
-        shift_[r] = shift_[r] * rescale_[r] + sum_of(shift);
     }
 
     void to_outputs(std::span<const kv_block> blocks) noexcept {
@@ -396,7 +415,7 @@ class attention_pass {
     void add_floats(std::span<const kv_block> blocks, std::size_t r) noexcept {
         const std::size_t groups = padded_ / kv::group;
         const auto add = [&]<std::size_t Groups>(std::size_t g) {
-            add_values<E, Groups>(layout_, blocks, g, logits_ + r * segment_tokens, segment_tokens,
+            add_values<E, Groups>(sizes_, blocks, g, logits_ + r * segment_tokens, segment_tokens,
                                   &rescale_[r], out_ + r * padded_, padded_);
         };
         std::size_t g = 0;
@@ -410,7 +429,7 @@ class attention_pass {
                    [[maybe_unused]] std::size_t r) noexcept {
 #if PARE_HAS_CODE_DOT
         const auto add = [&]<std::size_t Vecs>(std::size_t channel) {
-            add_value_codes<E, Vecs>(layout_, blocks, channel,
+            add_value_codes<E, Vecs>(sizes_, blocks, channel,
                                      parts_of(weight_parts_, segment_tokens, r), &rescale_[r],
                                      &weight_step_[r], out_ + r * padded_, padded_);
         };
@@ -504,10 +523,11 @@ class attention_pass {
     }
 
     kv::block_layout layout_;  // of the tier that is passed over
+    block_sizes sizes_{layout_};
     std::size_t group_size_, dim_, padded_, key_scales_at_ = 0, value_scales_at_ = 0,
                                             scales_end_ = 0;
     std::size_t n_rows_ = 0, n_tokens_ = 0;
-    float *queries_, *out_, *logits_, *tapped_;
+    float *queries_, *out_, *logits_, *sums_, *shifts_, *tapped_;
     std::byte *query_parts_, *weight_parts_;
     std::array<float, max_group_size> most_, sum_, rescale_, shift_, query_sum_;
     std::array<float, max_group_size> query_step_, query_left_out_, weight_step_;

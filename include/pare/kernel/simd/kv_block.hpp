@@ -66,11 +66,28 @@ struct kv_block {
     const std::byte* ahead;
 };
 
+/// What the kernels need of a layout, worked out once.
+struct block_sizes {
+    block_sizes(const kv::block_layout& l) noexcept
+        : key_groups(l.key_groups()), tile_bytes(l.tile_bytes()), values_at(l.values_at()),
+          value_row_bytes(l.value_row_bytes()) {}
+    std::size_t key_groups, tile_bytes, values_at, value_row_bytes;
+};
+
+/// Place `at` among the keys of the blocks ahead, one after the other: asked for in this order, for
+/// the machine's own prefetching follows lines that ascend.
+inline const std::byte* keys_ahead(std::span<const kv_block> blocks, std::size_t key_bytes,
+                                   std::size_t at) noexcept {
+    std::size_t b = 0;
+    for (; at >= key_bytes && b + 1 < blocks.size(); ++b) at -= key_bytes;
+    return blocks[b].ahead + at;
+}
+
 /// logits[q * stride + t] = query q . key t for four queries (whole groups of channels each,
 /// q_stride apart) and the tokens of some tiles, two of each block. Asks for the values meanwhile,
 /// a line's worth for each line: they are read next, and lie behind the keys.
 template <kv::element E, std::size_t Tiles>
-void dot_keys(const kv::block_layout& layout, const std::array<const std::byte*, Tiles>& tiles,
+void dot_keys(const block_sizes& sizes, const std::array<const std::byte*, Tiles>& tiles,
               const float* queries, std::size_t q_stride, float* logits,
               std::size_t stride) noexcept {
     constexpr std::size_t bytes = kv::block_layout::group_bytes(E), depth = kv::depth_of(E);
@@ -80,7 +97,7 @@ void dot_keys(const kv::block_layout& layout, const std::array<const std::byte*,
     for (std::size_t i = 0; i < Tiles; ++i) PARE_UNROLL
     for (std::size_t v = 0; v < group_vecs; ++v) sum[q][i][v] = vecf(0.0f);
     constexpr std::size_t per_line = bytes < 64 ? 64 / bytes : 1;
-    const std::size_t values_at = layout.values_at(), n_groups = layout.key_groups();
+    const std::size_t values_at = sizes.values_at, n_groups = sizes.key_groups;
     for (std::size_t g = 0; g < n_groups; ++g) {
         if (g % per_line == 0) PARE_UNROLL
         for (std::size_t i = 0; i < Tiles; ++i) prefetch(tiles[i] + g * bytes, values_at);
@@ -113,11 +130,12 @@ void dot_keys(const kv::block_layout& layout, const std::array<const std::byte*,
 /// block b, for four queries and the channels of Groups groups from `first_group` on. Beyond the
 /// tokens of a block p is 0.
 template <kv::element E, std::size_t Groups>
-void add_values(const kv::block_layout& layout, std::span<const kv_block> blocks,
-                std::size_t first_group, const float* p, std::size_t p_stride, const float* rescale,
-                float* out, std::size_t out_stride) noexcept {
+void add_values(const block_sizes& sizes, std::span<const kv_block> blocks, std::size_t first_group,
+                const float* p, std::size_t p_stride, const float* rescale, float* out,
+                std::size_t out_stride) noexcept {
     constexpr std::size_t bytes = kv::block_layout::group_bytes(E), depth = kv::depth_of(E);
-    const std::size_t row_bytes = layout.value_row_bytes();
+    constexpr std::size_t chunk = kv::block_tokens / depth * bytes;  // of a block's group
+    const std::size_t row_bytes = sizes.value_row_bytes;
     out += first_group * kv::group;
     std::array<std::array<group_of_floats, Groups>, queries_at_once> sum;
     PARE_UNROLL
@@ -127,11 +145,12 @@ void add_values(const kv::block_layout& layout, std::span<const kv_block> blocks
         sum[q][g][v] = vecf(rescale[q]) *
                        vecf::load_unaligned(out + q * out_stride + g * kv::group + v * lanes);
     for (std::size_t b = 0; b < blocks.size(); ++b) {
-        const std::byte* value = blocks[b].block + layout.values_at() + first_group * bytes;
-        const std::byte* ahead = blocks[b].ahead + first_group * bytes;
+        const std::byte* value = blocks[b].block + sizes.values_at + first_group * bytes;
+        const std::byte* ahead =
+            keys_ahead(blocks, sizes.values_at, (first_group * blocks.size() + b * Groups) * chunk);
         const float* weight = p + b * kv::block_tokens;
         for (std::size_t t = 0; t < blocks[b].size;
-             t += depth, value += row_bytes, ahead += row_bytes) {
+             t += depth, value += row_bytes, ahead += Groups * bytes) {
             PARE_UNROLL
             for (std::size_t line = 0; line < Groups * bytes; line += 64) prefetch(ahead, line);
             std::array<stored_group<E>, Groups> values;

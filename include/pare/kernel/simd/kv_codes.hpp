@@ -77,16 +77,16 @@ inline vecf both(word_sums hi, word_sums lo) noexcept {
 /// logits[q * stride + t] = sum over channels of n * code, for the 32 tokens of a block and four
 /// queries in parts (whole groups of channels). Asks for the values meanwhile.
 template <kv::element E>
-void dot_key_codes(const kv::block_layout& layout, const std::byte* block, const std::byte* parts,
+void dot_key_codes(const block_sizes& sizes, const std::byte* block, const std::byte* parts,
                    float* logits, std::size_t stride) noexcept {
     constexpr std::size_t bytes = kv::block_layout::group_bytes(E), vecs = code_vecs_at_once;
-    const std::size_t values_at = layout.values_at(), n_groups = layout.key_groups();
+    const std::size_t values_at = sizes.values_at, n_groups = sizes.key_groups;
     for (std::size_t t = 0; t < kv::block_tokens; t += vecs * lanes) {
         std::array<const std::byte*, vecs> at;
         PARE_UNROLL
         for (std::size_t v = 0; v < vecs; ++v) {
             const std::size_t token = t + v * lanes;
-            at[v] = block + token / kv::group * layout.tile_bytes() + token % kv::group * 4;
+            at[v] = block + token / kv::group * sizes.tile_bytes + token % kv::group * 4;
         }
         detail::code_sums<vecs> sum;
         detail::clear(sum);
@@ -110,19 +110,21 @@ void dot_key_codes(const kv::block_layout& layout, const std::byte* block, const
 /// some blocks, for four queries with their weights in parts and the channels of Vecs vectors from
 /// `channel` on. Beyond the tokens of a block the parts are 0. At most 2^16 tokens.
 template <kv::element E, std::size_t Vecs>
-void add_value_codes(const kv::block_layout& layout, std::span<const kv_block> blocks,
+void add_value_codes(const block_sizes& sizes, std::span<const kv_block> blocks,
                      std::size_t channel, const std::byte* parts, const float* rescale,
                      const float* step, float* out, std::size_t out_stride) noexcept {
     constexpr std::size_t depth = kv::depth_of(E), per_block = kv::block_tokens / 4 * parts_stride;
-    const std::size_t row_bytes = layout.value_row_bytes();
+    constexpr std::size_t chunk = kv::block_tokens / depth * 4;  // of a block's channel
+    const std::size_t row_bytes = sizes.value_row_bytes;
     detail::code_sums<Vecs> sum;
     detail::clear(sum);
     for (std::size_t b = 0; b < blocks.size(); ++b) {
         std::array<const std::byte*, Vecs> at;
         PARE_UNROLL
         for (std::size_t v = 0; v < Vecs; ++v)
-            at[v] = blocks[b].block + layout.values_at() + (channel + v * lanes) * 4;
-        const std::byte* ahead = blocks[b].ahead + channel * 4;
+            at[v] = blocks[b].block + sizes.values_at + (channel + v * lanes) * 4;
+        const std::byte* ahead = keys_ahead(blocks, sizes.values_at,
+                                            (channel * blocks.size() + b * Vecs * lanes) * chunk);
         const std::byte* part = parts + b * per_block;
         for (std::size_t t = 0; t < blocks[b].size; t += depth, part += depth / 4 * parts_stride) {
             PARE_UNROLL
@@ -130,7 +132,7 @@ void add_value_codes(const kv::block_layout& layout, std::span<const kv_block> b
             detail::add_dots<E>(sum, at, part);
             PARE_UNROLL
             for (std::size_t v = 0; v < Vecs; ++v) at[v] += row_bytes;
-            ahead += row_bytes;
+            ahead += Vecs * lanes * 4;
         }
     }
     PARE_UNROLL
