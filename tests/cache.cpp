@@ -528,6 +528,29 @@ TEST_CASE("a cache of three tiers attends to all of them, within the bytes it wa
     CHECK(cache.bytes_in_use() == 0);
 }
 
+TEST_CASE("a draft is rejected by swapping its snapshot back") {
+    const policy<pare::kv::a2sf> p{.scorer = {0.9f}, .budget = {20}};
+    pooled_cache<policy<pare::kv::a2sf>> drafted(p), plain(p);
+    const text words(120, 3), draft(120, 9);
+    std::size_t n_left = 0;
+    for (std::size_t t = 0; t < 100; ++t) {
+        if (t % 10 == 5) {
+            REQUIRE(drafted->fork(0, 1));
+            for (std::size_t i = 0; i < 4; ++i)
+                for (std::size_t l = 0; l < 2; ++l) static_cast<void>(draft.feed(*drafted, l, 1));
+            REQUIRE(drafted->swap(0, 1));
+            CHECK(drafted->length(0, 1) == t + 4);
+            drafted->clear(1);
+        }
+        for (std::size_t l = 0; l < 2; ++l)
+            n_left += words.feed(*drafted, l, 1).data() != words.feed(*plain, l, 1).data();
+    }
+    CHECK(n_left == 0);
+    CHECK((drafted.all() == plain.all()));
+    CHECK(drafted->swap(0, 3).error().code == errc::invalid_argument);
+    CHECK(drafted->scratch_bytes() > 20 * 2 * sizeof(float));
+}
+
 TEST_CASE("at a budget of a quarter the peak is a quarter of the full cache, and the chunk") {
     constexpr shape s{.layers = 1, .query_heads = 8, .kv_heads = 2, .head_dim = 128};
     constexpr std::size_t n_tokens = 16384, chunk = 128;

@@ -145,7 +145,7 @@ class cache {
     }
 
     /// Makes sequence `to` an exact copy of `from`. For speculative decoding, fork before a draft
-    /// and fork back to reject it; for a beam, go on with both.
+    /// and swap() it back to reject it; for a beam, go on with both.
     /// @return what store::fork() says
     status fork(std::size_t from, std::size_t to) noexcept {
         const std::size_t n = store_.shape().layers;
@@ -155,6 +155,16 @@ class cache {
         for (std::size_t l = 0; l < n; ++l)  // without memory `to` is empty
             lengths_[to * n + l] = forked ? lengths_[from * n + l] : 0;
         return forked;
+    }
+
+    /// Exchanges two sequences: to reject a draft, swap the snapshot back, and nothing is copied.
+    status swap(std::size_t a, std::size_t b) noexcept {
+        const status done = store_.swap(a, b);
+        if (!done) return done;
+        selection_.forget(a), selection_.forget(b);
+        const std::size_t n = store_.shape().layers;
+        for (std::size_t l = 0; l < n; ++l) std::swap(lengths_[a * n + l], lengths_[b * n + l]);
+        return done;
     }
 
     /// Gives the kept tokens positions without gaps, see kv::renumber(); those that the policy
@@ -192,6 +202,12 @@ class cache {
 
     /// Bytes of the pool in use, by this cache and whatever else shares the pool.
     std::size_t bytes_in_use() const noexcept { return store_.pool().bytes_in_use(); }
+    /// Bytes of what make() took beside the pool: for attention and evictions, whatever the length
+    /// of a sequence.
+    std::size_t scratch_bytes() const noexcept {
+        return attention_.bytes() + evictions_.bytes() + selection_.bytes() + weights_.bytes() +
+               lengths_.bytes();
+    }
     /// Bytes that one sequence would take if everything it has seen were kept.
     std::size_t bytes_if_full(std::size_t sequence = 0) const noexcept {
         return store_.bytes_for(length(0, sequence));

@@ -110,6 +110,15 @@ class modelled_store {
         n_done += done.has_value();
         return done || done.error().code == errc::out_of_memory;
     }
+    bool swap(std::size_t a, std::size_t b) {
+        for (std::size_t l = 0; l < shape_.layers; ++l) {
+            std::swap(next_[a * shape_.layers + l], next_[b * shape_.layers + l]);
+            for (std::size_t h = 0; h < shape_.kv_heads; ++h)
+                for (std::size_t tier = 0; tier < shape_.tiers; ++tier)
+                    std::swap(at(a, l, h, tier), at(b, l, h, tier));
+        }
+        return store_.swap(a, b).has_value();
+    }
     void score(std::size_t sequence, std::size_t layer, std::size_t h, float carry) {
         for (std::size_t tier = 0; tier < shape_.tiers; ++tier) {
             for (token& x : at(sequence, layer, h, tier))
@@ -279,7 +288,7 @@ TEST_CASE("a store does what a list of tokens does, in any order of operations")
     for (int step = 0; step < 60'000 && wrong == 0; ++step) {
         const std::size_t s = any(small.sequences), l = any(2), h = any(2), tier = any(tiers);
         bool good = true;
-        switch (any(18)) {
+        switch (any(19)) {
             case 0:
             case 1:
             case 2:
@@ -307,6 +316,9 @@ TEST_CASE("a store does what a list of tokens does, in any order of operations")
             case 12:
             case 13:
                 good = both.fork(s, any(small.sequences));
+                break;
+            case 18:
+                good = both.swap(s, any(small.sequences));
                 break;
             case 14:
                 good = both.truncate(s, both.next(s) - any(both.next(s) / 2 + 1));

@@ -51,6 +51,13 @@ class attention_scratch {
         return tokens <= tokens_ && s.kv_heads == shape_.kv_heads &&
                s.query_heads == shape_.query_heads && s.head_dim == shape_.head_dim;
     }
+    std::size_t bytes() const noexcept {
+#if PARE_HAS_SIMD
+        return memory_.bytes();
+#else
+        return memory_.bytes() + wide_.bytes();
+#endif
+    }
     std::span<float> of_head(std::size_t kv_head) noexcept {
         return memory_.span().subspan(kv_head * floats_, floats_);
     }

@@ -81,6 +81,10 @@ class selective_attention {
         return attention(s, sequence, layer, queries, out, position, memory, run, tap, &chosen);
     }
 
+    std::size_t bytes() const noexcept {
+        return memory_.bytes() + words_.bytes() + sizes_.bytes() + states_.bytes() +
+               queries_.bytes();
+    }
     /// Chooses anew: for a sequence that was cleared, forked to or renumbered.
     void forget(std::size_t sequence) noexcept {
         for (std::size_t l = 0; l < shape_.layers; ++l)
@@ -172,6 +176,7 @@ class selective_attention<read_all> {
         return attention(s, sequence, layer, queries, out, position, memory, run, tap);
     }
     void forget(std::size_t) noexcept {}
+    std::size_t bytes() const noexcept { return 0; }
 };
 
 }  // namespace pare::kernel::inline PARE_ARCH_NAMESPACE

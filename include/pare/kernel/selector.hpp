@@ -34,6 +34,8 @@ struct selector_scratch {
         return made;
     }
 
+    std::size_t bytes() const noexcept { return scores.bytes() + queries.bytes() + order.bytes(); }
+
     buffer<float> scores, queries;
     buffer<std::uint32_t> order;
 };

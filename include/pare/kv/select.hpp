@@ -58,6 +58,11 @@ class eviction_scratch {
         return made;
     }
 
+    std::size_t bytes() const noexcept {
+        return attention.bytes() + scores.bytes() + decoded.bytes() + positions.bytes() +
+               places.bytes() + ranks.bytes() + blocks.bytes() + followers.bytes();
+    }
+
     buffer<float> attention, scores, decoded;
     buffer<std::uint32_t> positions, places, ranks;
     buffer<const std::byte*> blocks;

@@ -271,6 +271,16 @@ class store {
         return error{errc::out_of_memory, "the pool has no page left"};
     }
 
+    /// Exchanges two sequences: a restore that copies nothing, for fork() took the snapshot.
+    status swap(std::size_t a, std::size_t b) noexcept {
+        if (a >= shape_.sequences || b >= shape_.sequences)
+            return error{errc::invalid_argument, "no such sequence"};
+        for_heads([&](std::size_t l, std::size_t h, std::size_t tier) {
+            std::swap(at(a, l, h, tier), at(b, l, h, tier));
+        });
+        return {};
+    }
+
     /// Bytes of a pool, in whole pages, of one sequence with `tokens` tokens in every head's first
     /// tier. Pages hold 64 blocks at most, ledger rows included: small pages, of a block or two,
     /// waste least.
