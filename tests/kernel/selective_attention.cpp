@@ -82,7 +82,8 @@ TEST_CASE("attention over a selection is attention over what it names, and rows 
         }
         const selection chosen(l.s, n, words);
         const std::size_t n_queries = 1 + random.below(3);
-        const matrix queries = matrix::uniform(n_queries, kv_heads * group_size * dim, random.next());
+        const matrix queries =
+            matrix::uniform(n_queries, kv_heads * group_size * dim, random.next());
         matrix out(n_queries, queries.cols());
         const std::vector<float> weights(n_queries, 0.5f);
         for (std::size_t h = 0; h < kv_heads; ++h)
@@ -165,30 +166,6 @@ TEST_CASE("lserve reads the pages whose bound is highest, the first and the last
         CHECK(read.size() == 6);
         for (std::size_t i = 16; i < rows.size(); ++i) CHECK(rows[i] == selection::everything);
     }
-}
-
-TEST_CASE("key ranges hold every key that a tile has, whatever left and moved") {
-    layer l(300, {element::f32, element::f32, 6, true}, 3);
-    pare::random random(2);
-    int wrong = 0;
-    std::size_t now = 300;
-    for (int round = 0; round < 40; ++round) {
-        std::vector<std::uint32_t> places;
-        for (std::uint32_t i = 0; i < l.tokens.size(0, 0, 0); ++i)
-            if (random.below(4) == 0) places.push_back(i);
-        REQUIRE(l.tokens.remove(0, 0, 0, places));
-        l.append(random.below(60), now);
-        now += 60;
-        for (const auto* row = l.tokens.view(0, 0, 0).first; row != nullptr; row = row->next)
-            for (std::size_t t = 0; t < row->size; ++t) {
-                const pare::kv::key_range range(l.tokens.layout(0), row->block, t / 16);
-                std::vector<float> key(6);
-                pare::kv::read_key(l.tokens.layout(0), row->block, t, key);
-                for (std::size_t c = 0; c < 6; ++c)
-                    wrong += !(range.least(c) <= key[c] && key[c] <= range.largest(c));
-            }
-    }
-    CHECK(wrong == 0);
 }
 
 TEST_CASE("token_select reads the tokens with most votes, and those at both ends") {

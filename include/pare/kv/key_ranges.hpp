@@ -59,11 +59,11 @@ class key_range {
     }
     static f16 below(float x) noexcept {
         const f16 rounded = from_float<f16>(cut(x));
-        return to_float(rounded) > x ? detail::next(rounded, -1) : rounded;
+        return to_float(rounded) > cut(x) ? detail::next(rounded, -1) : rounded;
     }
     static f16 above(float x) noexcept {
         const f16 rounded = from_float<f16>(cut(x));
-        return to_float(rounded) < x ? detail::next(rounded, 1) : rounded;
+        return to_float(rounded) < cut(x) ? detail::next(rounded, 1) : rounded;
     }
 
     std::byte* at_;
