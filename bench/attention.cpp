@@ -3,7 +3,8 @@
 #include "harness.hpp"
 
 #include <pare/core/thread_pool.hpp>
-#include <pare/kernel/attention.hpp>
+#include <pare/kernel/lserve.hpp>
+#include <pare/kernel/selective_attention.hpp>
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/evict.hpp>
 
@@ -17,8 +18,8 @@ constexpr std::size_t query_heads = 32, kv_heads = 8;
 
 /// One layer whose heads hold `tokens` tokens, as a decoder finds it.
 struct layer_cache {
-    layer_cache(kv::element type, std::size_t head_dim, std::size_t n)
-        : tokens(n), layout{type, type, head_dim},
+    layer_cache(kv::element type, std::size_t head_dim, std::size_t n, bool key_ranges = false)
+        : tokens(n), layout{type, type, head_dim, key_ranges},
           memory(make_buffer<std::byte>(kv::store::bytes_for(shape(), {&layout, 1}, page(), n + 1) +
                                         kv::pool::alignment)),
           pool(value_or_exit(kv::pool::make(memory.span(), page()))),
@@ -91,6 +92,19 @@ void add_shape(kv::element type, const char* dtype, std::size_t dim, std::size_t
         run(state, {0.9f, {&weight, 1}});
     });
     if (threads != 1) return;
+    // An eighth of the pages, chosen anew at every fourth query.
+    if (n >= 4096)
+        add_benchmark("attention_lserve" + rest, threads, [=](benchmark::State& state) {
+            layer_cache c(type, dim, n, true);
+            auto reading = value_or_exit(
+                pare::selective_attention<pare::lserve>::make(c.shape(), {.tokens = n / 8}, n + 1));
+            const std::size_t cols = query_heads * dim;
+            for (auto _ : state)
+                if (!reading.attend(c.store, 0, 0, {c.queries.data(), 1, cols},
+                                    {c.out.data(), 1, cols}, n, c.scratch))
+                    std::abort();
+            set_counters(state, c);
+        });
     // What comes on top at every step of a decoder with a budget, after its attention.
     add_benchmark("evict/a2sf" + rest, threads, [=](benchmark::State& state) {
         layer_cache c(type, dim, n);

@@ -16,6 +16,8 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// forgetting 0.1 and no recent window; on small models 0.9 with half of the budget recent does
 /// better (docs/policies.md). 0 ranks by the last query alone, 1 is h2o's sum.
 struct a2sf {
+    static constexpr bool pointwise = true;
+
     float forgetting = 0.1f;
 
     float carry(std::size_t n) const noexcept { return decay(forgetting, n); }

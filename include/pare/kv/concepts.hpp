@@ -82,6 +82,13 @@ concept layer_wide_scorer = token_scorer<S> && requires {
     requires S::layer_wide;
 };
 
+/// A scorer whose score of a token depends on that token alone, so that any part of a head may be
+/// scored by itself: says `static constexpr bool pointwise = true`, and is cheaper.
+template <class S>
+concept pointwise_scorer = token_scorer<S> && requires {
+    requires S::pointwise;
+};
+
 template <class S>
 concept vector_scorer = token_scorer<S> && requires {
     requires S::needs_vectors;

@@ -14,6 +14,8 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// arXiv:2306.14048, which keeps as many recent tokens: recent_share 0.5. The sum favours old
 /// tokens; mean_per_query divides it by the queries that could see the token.
 struct h2o {
+    static constexpr bool pointwise = true;
+
     bool mean_per_query = false;
 
     float carry(std::size_t) const noexcept { return 1.0f; }

@@ -26,6 +26,15 @@ struct alignas(64) ledger_row {
 inline constexpr std::size_t rows_ahead = 8;
 static_assert(sizeof(ledger_row) == 320);
 
+/// Asks for what is known of the tokens some rows further on.
+PARE_ALWAYS_INLINE inline void ask_ahead([[maybe_unused]] const ledger_row& row) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+    const char* const ahead = reinterpret_cast<const char*>(row.ahead);
+    for (std::size_t at = 0; ahead != nullptr && at < sizeof(ledger_row); at += 64)
+        __builtin_prefetch(ahead + at);
+#endif
+}
+
 /// The tokens of one head in one tier, in no particular order.
 struct head_view {
     const ledger_row* first;

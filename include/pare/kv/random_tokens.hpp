@@ -14,6 +14,8 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// A uniform random order that depends on seed and position alone: the baseline every other scorer
 /// has to beat.
 struct random_tokens {
+    static constexpr bool pointwise = true;
+
     std::uint32_t seed = 1;
 
     void score(const head_observation& head, std::span<float> scores) const noexcept {

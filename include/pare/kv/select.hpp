@@ -186,23 +186,36 @@ inline std::span<std::uint32_t> whole_chunks(std::span<const std::uint32_t> rank
     return places.first(size);
 }
 
+// Positions [first, first + n) are neither sinks nor recent.
+struct position_span {
+    std::uint32_t first, n;
+};
+template <eviction_policy Policy>
+position_span unprotected(const Policy& p, std::size_t budget, std::size_t now) noexcept {
+    const std::size_t recent = n_recent(p, budget), first_recent = now < recent ? 0 : now - recent;
+    return {static_cast<std::uint32_t>(p.sinks),
+            static_cast<std::uint32_t>(first_recent < p.sinks ? 0 : first_recent - p.sinks)};
+}
+template <eviction_policy Policy>
+void keep_ranges(const Policy& p, std::span<const std::uint32_t> positions,
+                 std::span<std::uint32_t> ranks) noexcept {
+    const position_range* r = p.keep.data();
+    for (std::size_t n = p.keep.size(); n > 0; --n, ++r)
+        for (std::size_t t = 0; t < ranks.size(); ++t)
+            if (r->first <= positions[t] && positions[t] < r->end) ranks[t] = kept_anyway;
+}
+
 // Ranks the tokens of one head; those that the policy protects stay whatever their score.
 template <eviction_policy Policy>
 void rank_tokens(const Policy& p, std::size_t budget, std::size_t now, bool by_age,
                  std::span<const float> scores, std::span<const std::uint32_t> positions,
                  std::span<std::uint32_t> ranks) noexcept {
-    const std::size_t recent = n_recent(p, budget), first_recent = now < recent ? 0 : now - recent;
-    const auto sinks = static_cast<std::uint32_t>(p.sinks);
-    const auto n_others =
-        static_cast<std::uint32_t>(first_recent < p.sinks ? 0 : first_recent - p.sinks);
+    const auto [first, n_others] = unprotected(p, budget, now);
     for (std::size_t t = 0; t < ranks.size(); ++t) {
         const std::uint32_t rank = by_age ? positions[t] : rank_of(scores[t]);
-        ranks[t] = positions[t] - sinks < n_others ? rank : kept_anyway;
+        ranks[t] = positions[t] - first < n_others ? rank : kept_anyway;
     }
-    const position_range* r = p.keep.data();
-    for (std::size_t n = p.keep.size(); n > 0; --n, ++r)
-        for (std::size_t t = 0; t < ranks.size(); ++t)
-            if (r->first <= positions[t] && positions[t] < r->end) ranks[t] = kept_anyway;
+    keep_ranges(p, positions, ranks);
 }
 
 struct descending {

@@ -13,6 +13,8 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// The newest tokens; with policy::sinks = 4 StreamingLLM (Xiao et al., arXiv:2309.17453), whose
 /// positions within the cache are what renumber() gives.
 struct window {
+    static constexpr bool pointwise = true;
+
     void score(const head_observation& head, std::span<float> scores) const noexcept {
         // Age, not position: exact in a float for the first 16 million tokens of a window.
         for (std::size_t t = 0; t < scores.size(); ++t)
