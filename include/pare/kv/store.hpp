@@ -41,10 +41,11 @@ class store {
         if (layouts.size() != 1 && layouts.size() != s.layers)
             return error{errc::shape_mismatch, "one layout for all layers, or one for each"};
         for (const block_layout& layout : layouts)
-            if (layout.head_dim != s.head_dim ||
+            if (layout.head_dim != s.head_dim || !layout.is_valid() ||
                 pool::blocks_per_page(pool.page_bytes(), stored_bytes(layout)) == 0)
                 return error{errc::invalid_argument,
-                             "a layout has another head_dim, or a block is larger than a page"};
+                             "a layout has another or too large a head_dim, or a block is larger "
+                             "than a page"};
         store made;
         made.shape_ = s;
         made.pool_ = &pool;
