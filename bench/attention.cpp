@@ -18,16 +18,17 @@ constexpr std::size_t query_heads = 32, kv_heads = 8;
 
 /// One layer whose heads hold `tokens` tokens, as a decoder finds it.
 struct layer_cache {
-    layer_cache(kv::element type, std::size_t head_dim, std::size_t n, bool key_ranges = false)
-        : tokens(n), layout{type, type, head_dim, key_ranges},
+    layer_cache(const kv::block_layout& l, std::size_t n)
+        : tokens(n), layout(l),
           memory(make_buffer<std::byte>(kv::store::bytes_for(shape(), {&layout, 1}, page(), n + 1) +
                                         kv::pool::alignment)),
           pool(value_or_exit(kv::pool::make(memory.span(), page()))),
           store(value_or_exit(kv::store::make(shape(), layout, pool))),
           scratch(value_or_exit(pare::attention_scratch::make(shape(), n + 1))),
           evictions(value_or_exit(kv::eviction_scratch::make(shape(), n + 1))),
-          queries(make_buffer<float>(query_heads * head_dim)),
-          out(make_buffer<float>(query_heads * head_dim)) {
+          queries(make_buffer<float>(query_heads * layout.head_dim)),
+          out(make_buffer<float>(query_heads * layout.head_dim)) {
+        const std::size_t head_dim = layout.head_dim;
         constexpr std::size_t chunk = 64;
         pare::random random(1);
         auto numbers = make_buffer<float>(chunk * kv_heads * head_dim);
@@ -71,6 +72,18 @@ void set_counters(benchmark::State& state, const layer_cache& c) {
     state.counters["bytes"] = static_cast<double>(c.bytes());
 }
 
+// What the options of a layout cost, alone.
+void add_option(const char* name, const kv::block_layout& layout, const char* dtype,
+                std::size_t n) {
+    add_benchmark(std::string(name) + "/d" + std::to_string(layout.head_dim) + '/' + dtype + '/' +
+                      std::to_string(kv_heads) + 'x' + std::to_string(n) + "/1/1",
+                  1, [=](benchmark::State& state) {
+                      layer_cache c(layout, n);
+                      for (auto _ : state) c.attend(pare::serial{}, {}, n);
+                      set_counters(state, c);
+                  });
+}
+
 // Names: attention/dHEAD_DIM/TYPE/KV_HEADSxTOKENS/QUERIES/THREADS. Made when they run: the largest
 // takes 256 MiB.
 void add_shape(kv::element type, const char* dtype, std::size_t dim, std::size_t n, int threads) {
@@ -78,7 +91,7 @@ void add_shape(kv::element type, const char* dtype, std::size_t dim, std::size_t
                              std::to_string(kv_heads) + 'x' + std::to_string(n) + "/1/" +
                              std::to_string(threads);
     const auto run = [=](benchmark::State& state, const pare::score_tap& tap) {
-        layer_cache c(type, dim, n);
+        layer_cache c({type, type, dim}, n);
         pare::thread_pool pool(static_cast<std::size_t>(threads));
         for (auto _ : state) {
             if (threads == 1) c.attend(pare::serial{}, tap, n);
@@ -95,7 +108,7 @@ void add_shape(kv::element type, const char* dtype, std::size_t dim, std::size_t
     // An eighth of the pages, chosen anew at every fourth query.
     if (n >= 4096)
         add_benchmark("attention_lserve" + rest, threads, [=](benchmark::State& state) {
-            layer_cache c(type, dim, n, true);
+            layer_cache c({.keys = type, .values = type, .head_dim = dim, .key_ranges = true}, n);
             auto reading = value_or_exit(
                 pare::selective_attention<pare::lserve>::make(c.shape(), {.tokens = n / 8}, n + 1));
             const std::size_t cols = query_heads * dim;
@@ -107,7 +120,7 @@ void add_shape(kv::element type, const char* dtype, std::size_t dim, std::size_t
         });
     // What comes on top at every step of a decoder with a budget, after its attention.
     add_benchmark("evict/a2sf" + rest, threads, [=](benchmark::State& state) {
-        layer_cache c(type, dim, n);
+        layer_cache c({type, type, dim}, n);
         const kv::policy<kv::a2sf> policy{.scorer = {0.9f}, .budget = {n}, .recent_share = 0.5f};
         const float weight = 1.0f;
         auto next = make_buffer<float>(kv_heads * dim);
@@ -133,6 +146,13 @@ void register_attention() {
                 add_shape(kv::element::i8, "i8", dim, n, threads);
                 add_shape(kv::element::i4, "i4", dim, n, threads);
             }
+    for (const std::size_t n : {1024u, 16384u}) {
+        constexpr auto i8 = kv::element::i8, i4 = kv::element::i4;
+        add_option("attention_channels", {i8, i8, 128, true}, "i8", n);
+        add_option("attention_channels", {i4, i4, 128, true}, "i4", n);
+        add_option("attention_hadamard", {i8, i8, 128, false, true}, "i8", n);
+        add_option("attention_hadamard", {i4, i4, 128, false, true}, "i4", n);
+    }
 }
 
 }  // namespace bench

@@ -41,8 +41,10 @@ kv::shape shape_of(const config& c, const tools::kv_recipe& r) {
 // Of every tier.
 std::vector<kv::block_layout> layouts_of(const config& c, const tools::kv_recipe& r) {
     const bool ranges = r.reading == kv_reading::lserve;
-    std::vector<kv::block_layout> layouts{{r.keys, r.values, c.head_dim, ranges}};
-    for (const kv::element e : r.lower) layouts.push_back({e, e, c.head_dim, ranges});
+    std::vector<kv::block_layout> layouts{
+        {.keys = r.keys, .values = r.values, .head_dim = c.head_dim, .key_ranges = ranges}};
+    for (const kv::element e : r.lower)
+        layouts.push_back({.keys = e, .values = e, .head_dim = c.head_dim, .key_ranges = ranges});
     return layouts;
 }
 

@@ -89,6 +89,9 @@ int n_wrong(const call& c, std::uint64_t seed, auto&& run) {
         ragged_store::first_position + random.below(s.n_positions + 1) - random.below(4);
 
     const auto before = s.heads();
+    std::array<double, kv_heads> reach{};
+    for (std::size_t h = 0; h < kv_heads; ++h)
+        reach[h] = pare::testing::channel_reach(s.tokens.view(0, 0, h));
     auto scratch = attention_scratch::make(s.tokens.shape(), c.length);
     if (!scratch || !pare::attention(s.tokens, 0, 0, q, out, position, *scratch, run, tap))
         return -1;
@@ -109,7 +112,7 @@ int n_wrong(const call& c, std::uint64_t seed, auto&& run) {
             for (std::size_t g = 0; g < c.group_size; ++g) {
                 const std::size_t column = (h * c.group_size + g) * dim;
                 const dense_attention dense(before[h], q.row_span(i).subspan(column, dim),
-                                            position + i, c.layout);
+                                            position + i, c.layout, reach[h]);
                 wrong += !dense.agrees_with(out.row_span(i).subspan(column, dim));
                 for (std::size_t t = 0; t < n; ++t) {
                     const double e = dense.p[t] * dense.p_relative + dense.p_absolute;
@@ -161,13 +164,15 @@ TEST_CASE("attention is attention over the kept tokens, whatever they are stored
     const auto any = [&](const auto& of) { return of[random.below(of.size())]; };
     const auto check = [&](std::size_t dim, std::size_t group_size, std::size_t length,
                            std::size_t n_queries, element keys, element values) {
+        const block_layout layout{keys, values, dim, random.below(3) == 0, random.below(3) == 0};
         // The book takes a double and 5 loads per multiplication.
         if (dim * group_size * length * n_queries > 400'000) n_queries = 1;
-        const call c{{keys, values, dim}, group_size, length, n_queries, any(reductions)};
+        const call c{layout, group_size, length, n_queries, any(reductions)};
         const int wrong = n_wrong(c, random.next(), pare::serial{});
         if (wrong == 0) return;
         CAPTURE(dim, group_size, length, n_queries, static_cast<int>(keys),
-                static_cast<int>(values), static_cast<int>(c.across));
+                static_cast<int>(values), layout.keys_per_channel, layout.hadamard,
+                static_cast<int>(c.across));
         FAIL_CHECK(wrong << " wrong");
     };
     for (const element keys : all_elements)
@@ -187,53 +192,59 @@ TEST_CASE("attention is attention over the kept tokens, whatever they are stored
 }
 
 TEST_CASE("attention and its scalar twin agree to what both may be off by") {
-    for (const element e : all_elements) {
-        const block_layout layout{e, e, 24};
-        ragged_store fast(layout, 2, 200, 7), slow(layout, 2, 200, 7);
-        matrix queries = matrix::uniform(6, 6 * 24, 3), out(6, 6 * 24), expected(6, 6 * 24);
-        for (float& x : queries.data()) x *= 3.0f;
-        auto scratch = attention_scratch::make(fast.tokens.shape(), 200);
-        const std::size_t position = fast.first_position + 100;
-        REQUIRE(scratch);
-        REQUIRE(pare::attention(fast.tokens, 0, 0, queries.view(), out.view(), position, *scratch));
-        int wrong = 0;
-        for (std::size_t h = 0; h < kv_heads; ++h) {
-            std::vector<double> p(2 * 200 + 24);
-            std::vector<float> decoded(24);
-            const pare::kv::tier_rows rows{slow.tokens.rows(0, 0, h), &layout};
-            pare::kernel::attention_ref({&rows, 1}, 24, 2 * h, 2, queries.view(), expected.view(),
-                                        position, {}, p, decoded);
-            const auto tokens = tokens_of(slow.tokens.view(0, 0, h));
-            for (std::size_t i = 0; i < 6; ++i)
-                for (std::size_t column = h * 48; column < h * 48 + 48; column += 24) {
-                    const dense_attention dense(tokens,
-                                                queries.view().row_span(i).subspan(column, 24),
-                                                position + i, layout);
-                    for (std::size_t d = 0; d < 24; ++d)
-                        wrong += !(std::fabs(static_cast<double>(out(i, column + d)) -
-                                             static_cast<double>(expected(i, column + d))) <=
-                                   dense.allowed[d]);
-                }
+    for (const element e : all_elements)
+        for (const int option : {0, 1, 2}) {
+            const block_layout layout{e, e, 24, option == 1, option == 2};
+            ragged_store fast(layout, 2, 200, 7), slow(layout, 2, 200, 7);
+            matrix queries = matrix::uniform(6, 6 * 24, 3), out(6, 6 * 24), expected(6, 6 * 24);
+            for (float& x : queries.data()) x *= 3.0f;
+            auto scratch = attention_scratch::make(fast.tokens.shape(), 200);
+            const std::size_t position = fast.first_position + 100;
+            REQUIRE(scratch);
+            REQUIRE(
+                pare::attention(fast.tokens, 0, 0, queries.view(), out.view(), position, *scratch));
+            int wrong = 0;
+            for (std::size_t h = 0; h < kv_heads; ++h) {
+                std::vector<double> p(2 * 200 + 24);
+                std::vector<float> decoded(24);
+                const pare::kv::tier_rows rows{slow.tokens.rows(0, 0, h), &layout};
+                pare::kernel::attention_ref({&rows, 1}, 24, 2 * h, 2, queries.view(),
+                                            expected.view(), position, {}, p, decoded);
+                const auto tokens = tokens_of(slow.tokens.view(0, 0, h));
+                const double reach = pare::testing::channel_reach(slow.tokens.view(0, 0, h));
+                for (std::size_t i = 0; i < 6; ++i)
+                    for (std::size_t column = h * 48; column < h * 48 + 48; column += 24) {
+                        const dense_attention dense(tokens,
+                                                    queries.view().row_span(i).subspan(column, 24),
+                                                    position + i, layout, reach);
+                        for (std::size_t d = 0; d < 24; ++d)
+                            wrong += !(std::fabs(static_cast<double>(out(i, column + d)) -
+                                                 static_cast<double>(expected(i, column + d))) <=
+                                       dense.allowed[d]);
+                    }
+            }
+            CAPTURE(static_cast<int>(e));
+            CHECK(wrong == 0);
         }
-        CAPTURE(static_cast<int>(e));
-        CHECK(wrong == 0);
-    }
 }
 
 TEST_CASE("the bound of these tests notices a token that is left out") {
-    const block_layout layout{element::i4, element::i4, 64};
+    const auto layout = GENERATE(block_layout{element::i4, element::i4, 64},
+                                 block_layout{element::i8, element::i8, 64, true},
+                                 block_layout{element::f16, element::i8, 64, false, true});
     ragged_store s(layout, 1, 300, 5);
     const matrix queries = matrix::uniform(1, 3 * 64, 3);
     matrix out(1, 3 * 64);
     auto scratch = attention_scratch::make(s.tokens.shape(), 300);
     REQUIRE(scratch);
     REQUIRE(pare::attention(s.tokens, 0, 0, queries.view(), out.view(), 5000, *scratch));
+    const double reach = pare::testing::channel_reach(s.tokens.view(0, 0, 0));
     auto tokens = tokens_of(s.tokens.view(0, 0, 0));
     const auto query = queries.view().row_span(0).first(64);
-    CHECK(
-        dense_attention(tokens, query, 5000, layout).agrees_with(out.view().row_span(0).first(64)));
+    CHECK(dense_attention(tokens, query, 5000, layout, reach)
+              .agrees_with(out.view().row_span(0).first(64)));
     tokens.pop_back();
-    CHECK(!dense_attention(tokens, query, 5000, layout)
+    CHECK(!dense_attention(tokens, query, 5000, layout, reach)
                .agrees_with(out.view().row_span(0).first(64)));
 }
 
@@ -330,7 +341,7 @@ TEST_CASE("without weights the ledger keeps its sums to the bit") {
 TEST_CASE("queries together or one by one give the same bits") {
     for (const element e : all_elements)
         for (const std::size_t group_size : {1u, 3u, 20u}) {
-            const block_layout layout{e, e, 16};
+            const block_layout layout{e, e, 16, group_size == 3, group_size != 1};
             const std::size_t cols = kv_heads * group_size * 16;
             ragged_store s(layout, group_size, 129, 1);
             const matrix queries = matrix::uniform(19, cols, 3);

@@ -129,7 +129,7 @@ TEST_CASE("a selection that is too small is refused") {
 TEST_CASE("lserve reads the pages whose bound is highest, the first and the last") {
     const element type = GENERATE(element::f32, element::f16, element::i8);
     const std::size_t dim = GENERATE(8u, 18u);
-    layer l(500, {type, type, dim, true}, 7);
+    layer l(500, {.keys = type, .values = type, .head_dim = dim, .key_ranges = true}, 7);
     auto memory = *pare::kernel::selector_scratch::make(l.s, 600);
     std::vector<std::uint32_t> words(selection::n_words(l.s, 600));
     selection chosen(l.s, 600, words);
@@ -203,7 +203,7 @@ TEST_CASE("token_select reads the tokens with most votes, and those at both ends
 }
 
 TEST_CASE("a choice serves on until it is stale, and never over moved places") {
-    const block_layout layout{element::f32, element::f32, 8, true};
+    const block_layout layout{.head_dim = 8, .key_ranges = true};
     layer l(400, layout, 5);
     auto reading = *selective_attention<lserve>::make(l.s, {.tokens = 96, .every = 3}, 460);
     matrix queries = matrix::uniform(1, kv_heads * group_size * 8, 1), out(1, queries.cols());
@@ -245,7 +245,7 @@ TEST_CASE("a cache with a selector keeps all and reads a part, as good as the wh
     constexpr shape s{.layers = 2, .query_heads = 6, .kv_heads = 2, .head_dim = 16, .sequences = 2};
     using policy = pare::kv::policy<pare::kv::window>;
     const policy all{.budget = {1000}};
-    const block_layout layout{element::f32, element::f32, 16, true};
+    const block_layout layout{.head_dim = 16, .key_ranges = true};
     const auto run = [&](const auto& how) {
         pool_memory memory(1 << 14, 300);
         auto cache = *pare::kv::cache<policy, std::remove_cvref_t<decltype(how)>>::make(

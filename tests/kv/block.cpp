@@ -232,6 +232,75 @@ TEST_CASE("a block of f16 at 128 channels takes 16384 bytes, one of i4 and i8 wh
 }
 
 // Changing these bytes is a change of the format: docs/formats.md.
+TEST_CASE("scales per channel take 4 bytes a channel, padded to groups") {
+    CHECK(block_layout{element::i8, element::f32, 18, true}.bytes() ==
+          32 * 20 + 32 * 32 * 4 + 32 * 4);
+    CHECK(block_layout{element::f16, element::i8, 18, true}.bytes() ==
+          block_layout{element::f16, element::i8, 18}.bytes());  // exact keys have none
+    CHECK(block_layout{element::i8, element::i8, 1024, true, true}.is_valid());
+    CHECK(block_layout{element::i8, element::i8, 1026}.is_valid());
+    CHECK_FALSE(block_layout{element::i8, element::i8, 1026, true}.is_valid());
+    CHECK_FALSE(block_layout{element::i8, element::i8, 1026, false, true}.is_valid());
+    CHECK_FALSE(block_layout{element::i8, element::i8, 7}.is_valid());
+    CHECK_FALSE(block_layout{element::i8, element::i8, 0}.is_valid());
+}
+
+TEST_CASE("tokens written together are those written one by one, but for scales per channel") {
+    pare::random random(4);
+    for (const element e : all_elements)
+        for (const bool hadamard : {false, true}) {
+            written_block together(e, e, 18), single(e, e, 18);
+            together.layout.hadamard = single.layout.hadamard = hadamard;
+            const pare::testing::matrix keys = pare::testing::matrix::uniform(7, 18, 1),
+                                        values = pare::testing::matrix::uniform(7, 18, 2);
+            pare::kv::write_tokens(together.layout, together.bytes.data(), 11, keys.view(),
+                                   values.view());
+            for (std::size_t t = 0; t < 7; ++t) {
+                const auto k = keys.view().row_span(t), v = values.view().row_span(t);
+                single.write(11 + t, {k.begin(), k.end()}, {v.begin(), v.end()});
+            }
+            CHECK(std::equal(single.bytes.begin(), single.bytes.end(), together.bytes.begin()));
+        }
+}
+
+TEST_CASE("a block that stores transforms gives a token back as near as its type is") {
+    pare::random random(5);
+    int wrong = 0, helped = 0;
+    for (const element e : all_elements)
+        for (const std::size_t dim : {2u, 18u, 64u, 80u, 128u}) {
+            written_block block(e, e, dim), plain(e, e, dim);
+            block.layout.hadamard = true;
+            for (std::size_t t = 0; t < block_tokens; ++t) {
+                auto x = numbers(dim, 1, 0, random);
+                x[t % dim] = 20.0f;  // an outlier, which costs the others their precision
+                block.write(t, x, x);
+                plain.write(t, x, x);
+                std::vector<float> stored = x;
+                pare::kv::hadamard(stored);
+                // Errors rotate: their norm stays. Two transforms round, log2 additions and a
+                // scale.
+                double squares = 0.0, norm = 0.0, off = 0.0, plainly_off = 0.0;
+                for (const float y : stored) {
+                    squares += std::pow(error_bound(e, static_cast<double>(y), stored), 2);
+                    norm += static_cast<double>(y) * static_cast<double>(y);
+                }
+                const auto read = block.key(t), other = plain.key(t);
+                for (std::size_t d = 0; d < dim; ++d) {
+                    off += std::pow(static_cast<double>(read[d]) - static_cast<double>(x[d]), 2);
+                    plainly_off +=
+                        std::pow(static_cast<double>(other[d]) - static_cast<double>(x[d]), 2);
+                }
+                const double rounded = 2 * 9 * 0x1p-24 * std::sqrt(static_cast<double>(dim) * norm);
+                wrong += !(std::sqrt(off) <= std::sqrt(squares) + rounded);
+                wrong += block.value(t) != read;
+                helped += has_scales(e) && dim % 64 == 0 && off < plainly_off / 4;
+            }
+            CHECK(block.bytes.intact());
+        }
+    CHECK(wrong == 0);
+    CHECK(helped > 2 * 2 * 32 * 9 / 10);
+}
+
 TEST_CASE("number k of a lane of i4 lies in byte k % 4, the second four in high halves") {
     written_block block(element::i4, element::i4, 16);
     std::vector<float> key;

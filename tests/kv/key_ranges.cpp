@@ -16,7 +16,7 @@ using pare::kv::block_layout, pare::kv::element, pare::kv::key_range, pare::kv::
 using pare::testing::matrix, pare::testing::pool_memory;
 
 TEST_CASE("a range is what its keys span, rounded outwards, of one tile") {
-    const block_layout layout{element::f32, element::f32, 6, true};
+    const block_layout layout{.head_dim = 6, .key_ranges = true};
     CHECK(layout.bytes() == layout.ranges_at() + 2 * layout.range_bytes());
     std::vector<std::byte> block(layout.bytes());
     key_range first(layout, block.data(), 0), second(layout, block.data(), 1);
@@ -40,7 +40,7 @@ TEST_CASE("a range is what its keys span, rounded outwards, of one tile") {
 
 TEST_CASE("ranges hold every key that a tile has, whatever left and moved") {
     pool_memory memory(8192, 64);
-    store s = *store::make({1, 1, 1, 6}, {element::f32, element::f32, 6, true}, memory.pool());
+    store s = *store::make({1, 1, 1, 6}, {.head_dim = 6, .key_ranges = true}, memory.pool());
     pare::random random(2);
     int wrong = 0;
     std::size_t tight = 0, now = 0;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <set>
@@ -57,6 +58,20 @@ inline std::vector<kept_token> tokens_of(const kv::head_view& head) {
             tokens.push_back(token);
         }
     return tokens;
+}
+
+/// How far from 0 a head's scales per channel reach: the largest |minimum| + levels * scale.
+inline double channel_reach(const kv::head_view& head) {
+    double most = 0.0;
+    if (!head.layout->has_channel_scales()) return most;
+    const double levels = kv::levels_of(head.layout->keys);
+    for (const kv::ledger_row* row = head.first; row != nullptr; row = row->next)
+        for (std::size_t c = 0; c < head.layout->head_dim; ++c) {
+            const auto a = kv::detail::key_of(*head.layout, row->block, 0).scale(c);
+            most = std::max(most, std::fabs(static_cast<double>(to_float(a.minimum))) +
+                                      levels * static_cast<double>(to_float(a.scale)));
+        }
+    return most;
 }
 
 /// The same by position.

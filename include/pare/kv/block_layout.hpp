@@ -60,7 +60,8 @@ PARE_ALWAYS_INLINE constexpr std::size_t depth_of(element e) noexcept {
 /// The bytes of a block of 32 tokens of one KV head, in groups of 16 lanes:
 ///   keys    [tile of 16 tokens][channel / depth][16 tokens][depth channels]: scores grow in lanes
 ///   values  [token / depth][channel / 16][16 channels][depth tokens]: outputs grow in lanes
-///   scales  for i8 and i4: of the keys, then of the values, f16 each: 32 scales, 32 minima
+///   scales  for i8 and i4: of the keys, then of the values, f16 each: 32 scales, 32 minima, one
+///           per token; keys_per_channel: of keys one per channel, padded to groups
 /// depth is 1; for i8 4, for i4 8, four bytes a lane: byte b of i4 holds number b in its low,
 /// number b + 4 in its high nibble. Last, with key_ranges:
 ///   ranges  of each tile: least, then largest number of every channel, f16
@@ -68,8 +69,30 @@ struct block_layout {
     element keys = element::f32;
     element values = element::f32;
     std::size_t head_dim = 0;  ///< channels, even
-    bool key_ranges = false;   ///< with the least and largest number of each channel of a tile
+    /// i8 and i4 keys: a scale and minimum for each channel over the block's 32 tokens, for keys
+    /// have channels that are far larger than others. KIVI, Liu et al., arXiv:2402.02750; there a
+    /// block is encoded when it is full, here a range widens as tokens come (channel_scales.hpp).
+    bool keys_per_channel = false;
+    /// Keys and values are stored after an orthonormal Walsh-Hadamard transform of each head, which
+    /// spreads outliers over all channels; reading and attention undo it. QuaRot, Ashkboos et al.,
+    /// arXiv:2404.00456.
+    bool hadamard = false;
+    bool key_ranges = false;  ///< with the least and largest number of each channel of a tile
 
+    /// Channels that the two options above can have at most.
+    static constexpr std::size_t most_channels = 1024;
+    PARE_ALWAYS_INLINE constexpr bool is_valid() const noexcept {
+        return head_dim != 0 && head_dim % 2 == 0 &&
+               (head_dim <= most_channels || (!keys_per_channel && !hadamard));
+    }
+    /// Whether key scales go by channel: exact types have none.
+    PARE_ALWAYS_INLINE constexpr bool has_channel_scales() const noexcept {
+        return keys_per_channel && has_scales(keys);
+    }
+    /// Scales of keys, and as many minima.
+    PARE_ALWAYS_INLINE constexpr std::size_t n_key_scales() const noexcept {
+        return !has_scales(keys) ? 0 : keys_per_channel ? padded_dim() : block_tokens;
+    }
     PARE_ALWAYS_INLINE static constexpr std::size_t lane_bytes(element e) noexcept {
         return depth_of(e) * bits_of(e) / 8;
     }
@@ -98,7 +121,7 @@ struct block_layout {
         return values_at() + block_tokens / depth_of(values) * value_row_bytes();
     }
     PARE_ALWAYS_INLINE constexpr std::size_t value_scales_at() const noexcept {
-        return key_scales_at() + (has_scales(keys) ? 2 * block_tokens * sizeof(f16) : 0);
+        return key_scales_at() + 2 * n_key_scales() * sizeof(f16);
     }
     PARE_ALWAYS_INLINE constexpr std::size_t ranges_at() const noexcept {
         return value_scales_at() + (has_scales(values) ? 2 * block_tokens * sizeof(f16) : 0);

@@ -145,7 +145,7 @@ status evict(store& s, std::size_t sequence, std::size_t layer, std::size_t now,
              eviction_scratch& memory) noexcept {
     if (sequence >= s.shape().sequences || layer >= s.shape().layers)
         return error{errc::invalid_argument, "no such sequence or layer"};
-    if (memory.decoded.size() < 2 * s.shape().head_dim)
+    if (memory.decoded.size() < 2 * block_tokens * s.shape().head_dim)
         return error{errc::buffer_too_small, "the scratch was made for another head_dim"};
     for (std::size_t tier = 0; tier < s.shape().tiers; ++tier) {
         const auto leave = [&](std::size_t h, std::span<const std::uint32_t> places) {

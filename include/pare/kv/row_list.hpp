@@ -3,6 +3,7 @@
 #ifndef PARE_KV_ROW_LIST_HPP
 #define PARE_KV_ROW_LIST_HPP
 
+#include "../core/tensor_view.hpp"
 #include "block.hpp"
 #include "key_ranges.hpp"
 #include "ledger.hpp"
@@ -30,35 +31,35 @@ class row_list {
     ledger_row* last() const noexcept { return last_; }
     std::size_t size() const noexcept { return size_; }  ///< tokens
 
-    /// Adds a token at the end; false, and nothing done, when the pool is exhausted.
-    bool push(pool& memory, const block_layout& layout, std::span<const float> key,
-              std::span<const float> value, std::size_t position, float attention) noexcept {
-        if (last_ == nullptr || last_->size == block_tokens) {
-            void* const place = memory.allocate(sizeof(ledger_row));
-            if (place == nullptr) return false;
-            std::byte* const block = new_block(memory, layout);
-            if (block == nullptr) {
-                memory.release(place);
+    /// What is known of a token.
+    struct about {
+        std::size_t position;
+        float attention;
+    };
+
+    /// Adds tokens at the end, keys and values (tokens, head_dim), of which about_token(i) says
+    /// what is known; false, and nothing done, when the pool is exhausted.
+    bool push(pool& memory, const block_layout& layout, matrix_view<const float> keys,
+              matrix_view<const float> values, auto&& about_token) noexcept {
+        for (std::size_t i = 0; i < keys.rows();) {
+            if (!make_room(memory, layout)) {
+                for (; i > 0; --i) pop(memory);
                 return false;
             }
-            std::memset(block, 0, layout.bytes());
-            auto* const row = ::new (place) ledger_row{};
-            row->block = block;
-            link(row);
-        } else if (!own(memory, layout, *last_)) {
-            return false;
+            const std::size_t left = block_tokens - last_->size, all = keys.rows() - i;
+            const std::size_t n = left < all ? left : all;
+            write(layout, *last_, keys.block(i, 0, n, keys.cols()),
+                  values.block(i, 0, n, keys.cols()));
+            for (std::size_t t = 0; t < n; ++t, ++i) {
+                const about token = about_token(i);
+                const auto position = static_cast<std::uint32_t>(token.position);
+                last_->attention[last_->size] = token.attention;
+                last_->positions[last_->size] = position;
+                if (position > last_->newest) last_->newest = position;
+                ++last_->size;
+            }
+            size_ += n;
         }
-        ledger_row& row = *last_;
-        write_token(layout, row.block, row.size, key, value);
-        if (layout.key_ranges) {
-            key_range range(layout, row.block, row.size / group);
-            row.size % group == 0 ? range.start(key) : range.widen(key);
-        }
-        row.attention[row.size] = attention;
-        row.positions[row.size] = static_cast<std::uint32_t>(position);
-        if (row.positions[row.size] > row.newest) row.newest = row.positions[row.size];
-        ++row.size;
-        ++size_;
         return true;
     }
 
@@ -148,6 +149,31 @@ class row_list {
         std::uint32_t owners;
     };
 
+    // Makes the last row one that takes a token; false when the pool is exhausted.
+    bool make_room(pool& memory, const block_layout& layout) noexcept {
+        if (last_ != nullptr && last_->size != block_tokens) return own(memory, layout, *last_);
+        void* const place = memory.allocate(sizeof(ledger_row));
+        if (place == nullptr) return false;
+        std::byte* const block = new_block(memory, layout);
+        if (block == nullptr) {
+            memory.release(place);
+            return false;
+        }
+        std::memset(block, 0, layout.bytes());
+        auto* const row = ::new (place) ledger_row{};
+        row->block = block;
+        link(row);
+        return true;
+    }
+    static void write(const block_layout& layout, ledger_row& row, matrix_view<const float> keys,
+                      matrix_view<const float> values) noexcept {
+        write_tokens(layout, row.block, row.size, keys, values);
+        for (std::size_t t = 0; layout.key_ranges && t < keys.rows(); ++t) {
+            key_range range(layout, row.block, (row.size + t) / group);
+            (row.size + t) % group == 0 ? range.start(keys.row_span(t))
+                                        : range.widen(keys.row_span(t));
+        }
+    }
     static block_header& header_of(std::byte* block) noexcept {
         return *std::launder(reinterpret_cast<block_header*>(block - sizeof(block_header)));
     }

@@ -41,7 +41,7 @@ class eviction_scratch {
         auto positions = buffer<std::uint32_t>::make(n), places = buffer<std::uint32_t>::make(n);
         auto ranks = buffer<std::uint32_t>::make(n);
         auto blocks = buffer<const std::byte*>::make(tokens / block_tokens + 1);
-        auto decoded = buffer<float>::make(2 * s.head_dim);
+        auto decoded = buffer<float>::make(2 * block_tokens * s.head_dim);
         auto followers = buffer<detail::follower>::make(tokens);
         eviction_scratch made;
         if (!followers || !attention || !scores || !positions || !places || !ranks || !blocks ||

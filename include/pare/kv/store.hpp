@@ -12,6 +12,7 @@
 #include "row_list.hpp"
 #include "shape.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -45,11 +46,15 @@ class store {
             return error{errc::invalid_argument, "a store has 1 to 4 tiers", s.tiers};
         if (layouts.size() != s.tiers && layouts.size() != s.layers * s.tiers)
             return error{errc::shape_mismatch, "layouts of all tiers: for all layers, or for each"};
+        for (std::size_t i = 0; i < layouts.size(); ++i)
+            if (layouts[i].hadamard != layouts[i / s.tiers * s.tiers].hadamard)
+                return error{errc::invalid_argument, "tiers agree on the Hadamard transform", i};
         for (const block_layout& layout : layouts)
-            if (layout.head_dim != s.head_dim ||
+            if (layout.head_dim != s.head_dim || !layout.is_valid() ||
                 pool::blocks_per_page(pool.page_bytes(), stored_bytes(layout)) == 0)
                 return error{errc::invalid_argument,
-                             "a layout has another head_dim, or a block is larger than a page"};
+                             "a layout has another or too large a head_dim, or a block is larger "
+                             "than a page"};
         store made;
         made.shape_ = s;
         made.pool_ = &pool;
@@ -139,16 +144,16 @@ class store {
         constexpr std::size_t positions = static_cast<std::uint32_t>(-1);
         if (position > positions || keys.rows() > positions - position)
             return error{errc::invalid_argument, "positions have 32 bits", position};
+        const auto about = [&](std::size_t i) { return row_list::about{position + i, 0.0f}; };
         for (std::size_t h = 0; h < shape_.kv_heads; ++h)
-            for (std::size_t t = 0; t < keys.rows(); ++t)
-                if (!at(sequence, layer, h, 0)
-                         .push(*pool_, layout(layer), keys.row_span(t).subspan(h * dim, dim),
-                               values.row_span(t).subspan(h * dim, dim), position + t, 0.0f)) {
-                    for (; t > 0; --t) at(sequence, layer, h, 0).pop(*pool_);
-                    while (h-- > 0)
-                        for (t = 0; t < keys.rows(); ++t) at(sequence, layer, h, 0).pop(*pool_);
-                    return error{errc::out_of_memory, "the pool has no page left", position};
-                }
+            if (!at(sequence, layer, h, 0)
+                     .push(*pool_, this->layout(layer), keys.block(0, h * dim, keys.rows(), dim),
+                           values.block(0, h * dim, keys.rows(), dim), about)) {
+                while (h-- > 0)
+                    for (std::size_t t = 0; t < keys.rows(); ++t)
+                        at(sequence, layer, h, 0).pop(*pool_);
+                return error{errc::out_of_memory, "the pool has no page left", position};
+            }
         return {};
     }
 
@@ -167,30 +172,25 @@ class store {
 
     /// Stores tokens of one head and tier, named by their ascending places in it, as the next tier
     /// does. Their positions and scores go with them.
-    /// @param decoded  (2 * head_dim) memory
+    /// @param decoded  memory of 2 * head_dim numbers; 32 times as many, and those that fill a
+    /// block
+    ///                 together are also rounded together
     /// @return out_of_memory when the pool is exhausted; then some of them are where they were
     status demote(std::size_t sequence, std::size_t layer, std::size_t kv_head,
                   std::span<const std::uint32_t> places, std::size_t tier,
                   std::span<float> decoded) noexcept {
         if (!exists(sequence, layer, kv_head, tier + 1))
             return error{errc::invalid_argument, "no such head, or no lower tier"};
-        if (decoded.size() < 2 * shape_.head_dim)
-            return error{errc::buffer_too_small, "a key and a value are decoded"};
-        const block_layout &upper = layout(layer, tier), &lower = layout(layer, tier + 1);
-        const std::span<float> key = decoded.first(shape_.head_dim);
-        const std::span<float> value = decoded.subspan(shape_.head_dim, shape_.head_dim);
-        row_list &from = at(sequence, layer, kv_head, tier),
-                 &to = at(sequence, layer, kv_head, tier + 1);
-        const bool done = from.visit_backwards(places, [&](ledger_row& row, std::size_t t) {
-            read_key(upper, row.block, t, key);
-            read_value(upper, row.block, t, value);
-            if (!to.push(*pool_, lower, key, value, row.positions[t], row.attention[t]))
-                return false;
-            if (from.remove(*pool_, upper, row, t)) return true;
-            to.pop(*pool_);
-            return false;
-        });
-        return done ? status{} : error{errc::out_of_memory, "the pool has no page left"};
+        const std::size_t fit = decoded.size() / (2 * shape_.head_dim);
+        if (fit == 0) return error{errc::buffer_too_small, "a key and a value are decoded"};
+        const std::size_t at_once = fit < block_tokens ? fit : block_tokens;
+        for (std::size_t left = places.size(); left > 0;) {
+            const std::size_t n = left < at_once ? left : at_once;
+            left -= n;
+            if (!demote_some(sequence, layer, kv_head, places.subspan(left, n), tier, decoded))
+                return error{errc::out_of_memory, "the pool has no page left"};
+        }
+        return {};
     }
 
     /// Adds a vector (head_dim) to the stored value of one token, named by its place in a head and
@@ -329,6 +329,36 @@ class store {
     void clear_all() noexcept {
         for (std::size_t s = 0; s < shape_.sequences; ++s) clear(s);
     }
+    // A block's worth at most.
+    bool demote_some(std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                     std::span<const std::uint32_t> places, std::size_t tier,
+                     std::span<float> decoded) noexcept {
+        const std::size_t dim = shape_.head_dim, n = places.size();
+        const block_layout &upper = layout(layer, tier), &lower = layout(layer, tier + 1);
+        row_list &from = at(sequence, layer, kv_head, tier),
+                 &to = at(sequence, layer, kv_head, tier + 1);
+        const matrix_view<float> keys(decoded.data(), n, dim);
+        const matrix_view<float> values(decoded.data() + n * dim, n, dim);
+        std::array<row_list::about, block_tokens> about;
+        std::size_t i = 0;
+        from.visit_backwards(places, [&](const ledger_row& row, std::size_t t) {
+            read_key(upper, row.block, t, keys.row_span(i));
+            read_value(upper, row.block, t, values.row_span(i));
+            about[i++] = {row.positions[t], row.attention[t]};
+            return true;
+        });
+        if (!to.push(*pool_, lower, keys, values, [&](std::size_t t) { return about[t]; }))
+            return false;
+        i = 0;
+        const bool done = from.visit_backwards(places, [&](ledger_row& row, std::size_t t) {
+            const bool removed = from.remove(*pool_, upper, row, t);
+            i += removed;
+            return removed;
+        });
+        for (; i < n; ++i) to.pop(*pool_);
+        return done;
+    }
+
     bool exists(std::size_t sequence, std::size_t layer, std::size_t kv_head,
                 std::size_t tier) const noexcept {
         return sequence < shape_.sequences && layer < shape_.layers && kv_head < shape_.kv_heads &&

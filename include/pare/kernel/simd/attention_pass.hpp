@@ -4,6 +4,7 @@
 #define PARE_KERNEL_SIMD_ATTENTION_PASS_HPP
 
 #include "../../core/tensor_view.hpp"
+#include "../../kv/hadamard.hpp"
 #include "../../kv/ledger.hpp"
 #include "../score_tap.hpp"
 #include "exp.hpp"
@@ -28,16 +29,18 @@ constexpr std::size_t pass_rows(std::size_t group_size) noexcept {
     return group_size > 16 ? (group_size + 3) / 4 * 4 : 16;
 }
 
-/// Floats of the memory that an attention_pass works in: queries, outputs, logits, for i8 and i4
-/// the queries and the probabilities in parts of a byte and, for the tap, the probabilities of all
+/// Floats of the memory that an attention_pass works in: queries, as they are and times a block's
+/// scales, outputs, logits, for i8 and i4 the queries and the probabilities in parts of a byte, two
+/// sums in lanes, the scales of a block's channels and, for the tap, the probabilities of all
 /// tokens and the largest logit of each segment.
 constexpr std::size_t pass_floats(std::size_t group_size, std::size_t head_dim,
                                   std::size_t tokens) noexcept {
     const std::size_t padded_dim = (head_dim + kv::group - 1) / kv::group * kv::group;
     const std::size_t segments = (tokens + segment_tokens - 1) / segment_tokens + kv::max_tiers;
     return pass_rows(group_size) *
-           (2 * padded_dim + segment_tokens + (padded_dim + segment_tokens) / 2 + 2 * kv::group +
-            segments * (segment_tokens + 1));
+               (3 * padded_dim + segment_tokens + (padded_dim + segment_tokens) / 2 +
+                2 * kv::group + segments * (segment_tokens + 1)) +
+           2 * padded_dim;
 }
 
 #if PARE_HAS_SIMD
@@ -59,7 +62,9 @@ class attention_pass {
         weight_parts_ = reinterpret_cast<std::byte*>(parts + rows * padded_ / 2);
         sums_ = parts + rows * (padded_ + segment_tokens) / 2;
         shifts_ = sums_ + rows * lanes;
-        tapped_ = shifts_ + rows * lanes;
+        scaled_ = shifts_ + rows * lanes;
+        key_scales_ = scaled_ + rows * padded_;
+        tapped_ = key_scales_ + 2 * padded_;
     }
 
     /// queries, out: this KV head's columns, (n, group_size * head_dim).
@@ -103,10 +108,8 @@ class attention_pass {
 
     void start(std::span<const kv::tier_rows> tiers, matrix_view<const float> queries) noexcept {
         n_rows_ = queries.rows() * group_size_;
-        bool any_codes = false;
-        for (const kv::tier_rows& tier : tiers)
-            any_codes = any_codes || in_integers(tier.layout->keys);
-        load_queries(queries, any_codes);
+        use(*tiers[0].layout);  // tiers agree on the transform of queries and outputs
+        load_queries(queries);
         most_.fill(nothing_seen);
     }
     void finish() noexcept {
@@ -128,6 +131,9 @@ class attention_pass {
     std::size_t pass_over(const kv::tier_rows& tier, std::size_t segment, std::size_t position,
                           bool tapped, bool with_values) noexcept {
         use(*tier.layout);
+        if (in_integers(layout_.keys) && !layout_.keys_per_channel && tier.first != nullptr)
+            for (std::size_t r = 0; r < (n_rows_ + 3) / 4 * 4; ++r)
+                query_to_parts(r, queries_ + r * padded_);
         std::array<kv_block, segment_blocks> blocks;
         std::array<seen_row, segment_blocks> seen;
         selected_row at{tier};
@@ -191,7 +197,7 @@ class attention_pass {
         return static_cast<float>(kv::levels_of(e)) / 2.0f;
     }
 
-    void load_queries(matrix_view<const float> queries, bool to_parts) noexcept {
+    void load_queries(matrix_view<const float> queries) noexcept {
         const float scale = 1.0f / std::sqrt(static_cast<float>(dim_));
         const std::size_t padded_rows = (n_rows_ + 3) / 4 * 4, whole = dim_ / lanes * lanes;
         for (std::size_t r = 0; r < padded_rows; ++r) {
@@ -206,19 +212,19 @@ class attention_pass {
                 for (std::size_t d = 0; d < whole; d += lanes)
                     (load(from + d) * vecf(scale)).store_unaligned(row + d);
                 for (std::size_t d = whole; d < dim_; ++d) row[d] = from[d] * scale;
+                if (layout_.hadamard) kv::hadamard(std::span(row, dim_));
             }
             for (std::size_t d = 0; d < padded_; d += lanes) total = total + load(row + d);
             query_sum_[r] = sum_of(total);
             vecf(0.0f).store_unaligned(sums_ + r * lanes);
             vecf(0.0f).store_unaligned(shifts_ + r * lanes);
             rescale_[r] = weight_step_[r] = 0.0f;
-            if (to_parts) query_to_parts(r);
         }
     }
 
-    void query_to_parts([[maybe_unused]] std::size_t r) noexcept {
+    void query_to_parts([[maybe_unused]] std::size_t r,
+                        [[maybe_unused]] const float* row) noexcept {
 #if PARE_HAS_CODE_DOT
-        const float* const row = queries_ + r * padded_;
         vecf largest(0.0f), left_out(0.0f);
         for (std::size_t d = 0; d < padded_; d += lanes)
             largest = xsimd::max(largest, xsimd::abs(load(row + d)));
@@ -241,10 +247,12 @@ class attention_pass {
         for (const kv_block& b : blocks)  // the next blocks' scales lie behind what is asked for
             for (std::size_t at = key_scales_at_; at < scales_end_; at += 64) prefetch(b.ahead, at);
         kv::with_element(layout_.keys, [&]<kv::element E>() {
-            if constexpr (in_integers(E)) dot_blocks<E>(blocks);
-            else dot_tiles<E>(blocks);
+            if constexpr (kv::has_scales(E))
+                if (layout_.keys_per_channel) return dot_channels<E>(blocks);
+            if constexpr (in_integers(E)) dot_blocks<E>(blocks, logits_);
+            else dot_tiles<E, groups_at_once>(blocks, queries_, logits_);
         });
-        if (!kv::has_scales(layout_.keys)) return;
+        if (!kv::has_scales(layout_.keys) || layout_.keys_per_channel) return;
         for (std::size_t b = 0; b < blocks.size(); ++b) {
             const auto scales = scales_at(blocks[b].block + key_scales_at_);
             for (std::size_t r = 0; r < n_rows_; ++r) {
@@ -261,8 +269,9 @@ class attention_pass {
         }
     }
 
-    template <kv::element E>
-    void dot_tiles(std::span<const kv_block> blocks) noexcept {
+    // Queries (rows of padded_) times the keys of blocks, in tiles of which some are taken at once.
+    template <kv::element E, std::size_t AtOnce>
+    void dot_tiles(std::span<const kv_block> blocks, const float* queries, float* logits) noexcept {
         constexpr std::size_t per_block = kv::block_tokens / kv::group;
         const std::size_t n_tiles = blocks.size() * per_block;
         std::array<const std::byte*, segment_blocks * per_block> tiles;
@@ -271,23 +280,61 @@ class attention_pass {
             tiles[i] = blocks[tile / per_block].block + tile % per_block * sizes_.tile_bytes;
         }
         for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
-            for (std::size_t i = 0; i < n_tiles; i += groups_at_once) {
-                std::array<const std::byte*, groups_at_once> some;
+            for (std::size_t i = 0; i < n_tiles; i += AtOnce) {
+                std::array<const std::byte*, AtOnce> some;
                 for (std::size_t g = 0; g < some.size(); ++g) some[g] = tiles[i + g];
-                dot_keys<E>(sizes_, some, queries_ + r * padded_, padded_,
-                            logits_ + r * segment_tokens + i * kv::group, segment_tokens);
+                dot_keys<E, AtOnce>(sizes_, some, queries + r * padded_, padded_,
+                                    logits + r * segment_tokens + i * kv::group, segment_tokens);
             }
     }
 
+    // The same with the parts of the queries.
     template <kv::element E>
-    void dot_blocks([[maybe_unused]] std::span<const kv_block> blocks) noexcept {
+    void dot_blocks([[maybe_unused]] std::span<const kv_block> blocks,
+                    [[maybe_unused]] float* logits) noexcept {
 #if PARE_HAS_CODE_DOT
         for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
             for (std::size_t b = 0; b < blocks.size(); ++b)
                 dot_key_codes<E>(sizes_, blocks[b].block, parts_of(query_parts_, padded_, r),
-                                 logits_ + r * segment_tokens + b * kv::block_tokens,
+                                 logits + r * segment_tokens + b * kv::block_tokens,
                                  segment_tokens);
 #endif
+    }
+
+    // The same where channels have scales: q . (scale * code + minimum) is (q * scale) . code and a
+    // sum for the block, so queries are scaled, and put in parts, anew for every block.
+    template <kv::element E>
+    void dot_channels(std::span<const kv_block> blocks) noexcept {
+        for (std::size_t b = 0; b < blocks.size(); ++b) {
+            const auto* const scales =
+                reinterpret_cast<const f16*>(blocks[b].block + key_scales_at_);
+            for (std::size_t d = 0; d < 2 * padded_; d += lanes)
+                load(scales + d).store_unaligned(key_scales_ + d);
+            float* const logits = logits_ + b * kv::block_tokens;
+            alignas(64) std::array<float, max_group_size> minima;
+            for (std::size_t r = 0; r < n_rows_; ++r) {
+                const float* const query = queries_ + r * padded_;
+                float* const scaled = scaled_ + r * padded_;
+                vecf sum(0.0f);
+                for (std::size_t d = 0; d < padded_; d += lanes) {
+                    const vecf q = load(query + d);
+                    (q * load(key_scales_ + d)).store_unaligned(scaled + d);
+                    sum = fma(q, load(key_scales_ + padded_ + d), sum);
+                }
+                minima[r] = sum_of(sum);
+                if (in_integers(E)) query_to_parts(r, scaled);
+            }
+            if constexpr (in_integers(E)) dot_blocks<E>(blocks.subspan(b, 1), logits);
+            else dot_tiles < E, groups_at_once<2 ? 1 : 2>(blocks.subspan(b, 1), scaled_, logits);
+            for (std::size_t r = 0; r < n_rows_; ++r) {
+                const vecf step(in_integers(E) ? query_step_[r] : 1.0f);
+                const vecf shift(minima[r] +
+                                 (in_integers(E) ? middle_of(E) * query_left_out_[r] : 0.0f));
+                float* const to = logits + r * segment_tokens;
+                for (std::size_t v = 0; v < block_vecs; ++v)
+                    fma(load(to + v * lanes), step, shift).store_unaligned(to + v * lanes);
+            }
+        }
     }
 
     // Hides the places that hold no token, tokens that are not selected and those after a query.
@@ -447,13 +494,15 @@ class attention_pass {
         for (std::size_t r = 0; r < n_rows_; ++r) {
             const bool any = sees_a_token(r);
             const float shift = any ? shift_[r] : 0.0f, sum = any ? sum_[r] : 1.0f;
-            const float* const from = out_ + r * padded_;
+            float* const from = out_ + r * padded_;
             float* const to = &out(r / group_size_, r % group_size_ * dim_);
-            for (std::size_t d = 0; d < whole; d += lanes)
-                ((load(from + d) + vecf(shift)) / vecf(sum)).store_unaligned(to + d);
-            for (std::size_t d = whole; d < dim_; ++d) to[d] = (from[d] + shift) / sum;
+            for (std::size_t d = 0; d < padded_; d += lanes)
+                ((load(from + d) + vecf(shift)) / vecf(sum)).store_unaligned(from + d);
             if (!any)  // what it added up are weights of tokens that it does not see
-                for (std::size_t d = 0; d < dim_; ++d) to[d] = 0.0f;
+                for (std::size_t d = 0; d < dim_; ++d) from[d] = 0.0f;
+            else if (layout_.hadamard) kv::hadamard(std::span(from, dim_));
+            for (std::size_t d = 0; d < whole; d += lanes) load(from + d).store_unaligned(to + d);
+            for (std::size_t d = whole; d < dim_; ++d) to[d] = from[d];
         }
     }
 
@@ -527,7 +576,7 @@ class attention_pass {
     std::size_t group_size_, dim_, padded_, key_scales_at_ = 0, value_scales_at_ = 0,
                                             scales_end_ = 0;
     std::size_t n_rows_ = 0, n_tokens_ = 0;
-    float *queries_, *out_, *logits_, *sums_, *shifts_, *tapped_;
+    float *queries_, *out_, *logits_, *sums_, *shifts_, *scaled_, *key_scales_, *tapped_;
     std::byte *query_parts_, *weight_parts_;
     std::array<float, max_group_size> most_, sum_, rescale_, shift_, query_sum_;
     std::array<float, max_group_size> query_step_, query_left_out_, weight_step_;
