@@ -42,6 +42,7 @@ struct kv_recipe {
     std::size_t sinks = 0, recent = 0, every = 1, granularity = 1;
     float recent_share = 0.0f;
     pare::kv::element keys = pare::kv::element::f32, values = pare::kv::element::f32;
+    bool keys_per_channel = false, hadamard = false;
     pare::kv::reduction across = pare::kv::reduction::mean;
     std::vector<pare::kv::element> lower{};  ///< types of the tiers below the first
     std::array<float, pare::kv::max_tiers - 1> tier_shares{};

@@ -40,11 +40,17 @@ kv::shape shape_of(const config& c, const tools::kv_recipe& r) {
 
 // Of every tier.
 std::vector<kv::block_layout> layouts_of(const config& c, const tools::kv_recipe& r) {
-    const bool ranges = r.reading == kv_reading::lserve;
-    std::vector<kv::block_layout> layouts{
-        {.keys = r.keys, .values = r.values, .head_dim = c.head_dim, .key_ranges = ranges}};
-    for (const kv::element e : r.lower)
-        layouts.push_back({.keys = e, .values = e, .head_dim = c.head_dim, .key_ranges = ranges});
+    std::vector<kv::block_layout> layouts;
+    const auto add = [&](kv::element keys, kv::element values) {
+        layouts.push_back({.keys = keys,
+                           .values = values,
+                           .head_dim = c.head_dim,
+                           .keys_per_channel = r.keys_per_channel,
+                           .hadamard = r.hadamard,
+                           .key_ranges = r.reading == kv_reading::lserve});
+    };
+    add(r.keys, r.values);
+    for (const kv::element e : r.lower) add(e, e);
     return layouts;
 }
 

@@ -60,6 +60,8 @@ TEST_CASE("what a cache string leaves out is uniform, of the mean, without prote
     CHECK(parse_kv_recipe("random+pyramid").budget == kv_budget::pyramid);
     CHECK(parse_kv_recipe("h2o+chunks:8").granularity == 8);
     CHECK(parse_kv_recipe("h2o+cam:16").merging_window == 16);
+    CHECK(parse_kv_recipe("full+i4+per_channel+hadamard").keys_per_channel);
+    CHECK(parse_kv_recipe("full+i4+hadamard").hadamard);
     const auto read = parse_kv_recipe("lserve:512+full+f16");
     CHECK((read.reading == tools::kv_reading::lserve && read.read_tokens == 512));
     const auto adaptive = parse_kv_recipe("h2o+zipvl:0.95");
