@@ -64,6 +64,10 @@ bool read_one(arguments args, kv_recipe& r) {
     return args.size() == 1 && read_element(args[0], r.*Member);
 }
 
+bool read_think(arguments args, kv_recipe& r) {
+    return args.size() == 1 && read_share(args[0], r.key_share) && r.key_share > 0.0f;
+}
+
 template <kv_reading How>
 bool read_selection(arguments args, kv_recipe& r) {
     r.reading = How;
@@ -125,6 +129,7 @@ constexpr part<kv_recipe> parts[] = {
      set<&kv_recipe::keys_per_channel, true>},
     {"rotation", "hadamard", "hadamard", "stored after a Hadamard transform of each head",
      set<&kv_recipe::hadamard, true>},
+    {"channels", "think", "think:S", "demoted keys keep share S of their channels", read_think},
     {"reading", "lserve", "lserve:N", "of `full`: pages with N tokens, by ranges of their keys",
      read_selection<kv_reading::lserve>},
     {"reading", "token_select", "token_select:N",
@@ -149,6 +154,10 @@ kv_recipe parse_kv_recipe(std::string_view text) {
     for (std::size_t i = 0; i < there.size(); ++i)
         any_policy = any_policy || (there[i] && parts[i].role == "policy");
     if (!any_policy) refuse(words, text, text, "names no policy");
+    if (r.key_share != 1.0f && r.lower.empty())
+        refuse(words, text, text, "demotes no keys that could lose channels");
+    if (r.key_share != 1.0f && (r.hadamard || r.reading == kv_reading::lserve))
+        refuse(words, text, text, "needs all channels of the keys");
     if (r.reading != kv_reading::all && r.scorer != kv_scorer::full)
         refuse(words, text, text, "reads a part of what is kept: with `full` only");
     if (r.scorer == kv_scorer::snapkv && r.recent < r.observed) r.recent = r.observed;

@@ -44,6 +44,7 @@ struct kv_recipe {
     pare::kv::element keys = pare::kv::element::f32, values = pare::kv::element::f32;
     bool keys_per_channel = false, hadamard = false;
     pare::kv::reduction across = pare::kv::reduction::mean;
+    float key_share = 1.0f;                  ///< of the channels, that demoted keys keep
     std::vector<pare::kv::element> lower{};  ///< types of the tiers below the first
     std::array<float, pare::kv::max_tiers - 1> tier_shares{};
     bool demote_oldest = false;

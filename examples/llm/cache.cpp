@@ -41,16 +41,19 @@ kv::shape shape_of(const config& c, const tools::kv_recipe& r) {
 // Of every tier.
 std::vector<kv::block_layout> layouts_of(const config& c, const tools::kv_recipe& r) {
     std::vector<kv::block_layout> layouts;
-    const auto add = [&](kv::element keys, kv::element values) {
+    const auto n_kept = static_cast<std::size_t>(r.key_share * static_cast<float>(c.head_dim));
+    const auto add = [&](kv::element keys, kv::element values, std::size_t channels) {
         layouts.push_back({.keys = keys,
                            .values = values,
                            .head_dim = c.head_dim,
                            .keys_per_channel = r.keys_per_channel,
                            .hadamard = r.hadamard,
+                           .key_channels = channels,
                            .key_ranges = r.reading == kv_reading::lserve});
     };
-    add(r.keys, r.values);
-    for (const kv::element e : r.lower) add(e, e);
+    add(r.keys, r.values, 0);
+    for (const kv::element e : r.lower)
+        add(e, e, r.key_share == 1.0f ? 0 : std::max<std::size_t>(n_kept, 1));
     return layouts;
 }
 

@@ -61,9 +61,16 @@ class cache {
         if (!selection) return selection.error();
         auto weights = buffer<float>::make(max_chunk);
         auto lengths = buffer<std::size_t>::make(s.sequences * s.layers);
-        if (!weights || !lengths) return error{errc::out_of_memory, "memory of a cache"};
+        bool loses_channels = false;
+        for (const block_layout& layout : layouts)
+            loses_channels = loses_channels || layout.key_channels != 0;
+        auto energies = buffer<float>::make(
+            loses_channels ? s.sequences * s.layers * s.kv_heads * s.head_dim : 0);
+        if (!weights || !energies || !lengths)
+            return error{errc::out_of_memory, "memory of a cache"};
         return cache(std::move(*tokens), policy, std::move(*selection), std::move(*attention),
-                     std::move(*evictions), std::move(*weights), std::move(*lengths));
+                     std::move(*evictions), std::move(*weights), std::move(*energies),
+                     std::move(*lengths));
     }
     static result<cache> make(const shape& s, const block_layout& layout, const Policy& policy,
                               std::size_t max_chunk, pool& pool,
@@ -90,8 +97,8 @@ class cache {
         if (keys.rows() > weights_.size())
             return error{errc::buffer_too_small, "more tokens than max_chunk", keys.rows()};
         if (!has_room(sequence, layer, keys.rows())) {
-            const status evicted =
-                evict(store_, sequence, layer, length(layer, sequence), policy_, evictions_);
+            const status evicted = evict(store_, sequence, layer, length(layer, sequence), policy_,
+                                         evictions_, energy_of(sequence, layer));
             if (!evicted) return evicted;
             if (!has_room(sequence, layer, keys.rows()))
                 return error{errc::buffer_too_small, "attend() the tokens appended before"};
@@ -121,13 +128,16 @@ class cache {
         const status attended =
             selection_.attend(store_, sequence, layer, queries, out, end - n, attention_, run, tap);
         if (!attended) return attended;
-        return evict(store_, sequence, layer, end, policy_, evictions_);
+        observe(sequence, layer, queries);
+        return evict(store_, sequence, layer, end, policy_, evictions_, energy_of(sequence, layer));
     }
 
     /// Forgets a sequence.
     void clear(std::size_t sequence = 0) noexcept {
         store_.clear(sequence);
         selection_.forget(sequence);
+        for (std::size_t l = 0; l < store_.shape().layers; ++l)
+            for (float& e : energy_of(sequence, l)) e = 0.0f;
         for (std::size_t l = 0; l < store_.shape().layers; ++l)
             lengths_[sequence * store_.shape().layers + l] = 0;
     }
@@ -152,6 +162,7 @@ class cache {
         const status forked = store_.fork(from, to);
         if (!forked && forked.error().code != errc::out_of_memory) return forked;
         selection_.forget(to);
+        copy_energy(from, to, false);
         for (std::size_t l = 0; l < n; ++l)  // without memory `to` is empty
             lengths_[to * n + l] = forked ? lengths_[from * n + l] : 0;
         return forked;
@@ -162,6 +173,7 @@ class cache {
         const status done = store_.swap(a, b);
         if (!done) return done;
         selection_.forget(a), selection_.forget(b);
+        copy_energy(a, b, true);
         const std::size_t n = store_.shape().layers;
         for (std::size_t l = 0; l < n; ++l) std::swap(lengths_[a * n + l], lengths_[b * n + l]);
         return done;
@@ -206,7 +218,7 @@ class cache {
     /// of a sequence.
     std::size_t scratch_bytes() const noexcept {
         return attention_.bytes() + evictions_.bytes() + selection_.bytes() + weights_.bytes() +
-               lengths_.bytes();
+               energies_.bytes() + lengths_.bytes();
     }
     /// Bytes that one sequence would take if everything it has seen were kept.
     std::size_t bytes_if_full(std::size_t sequence = 0) const noexcept {
@@ -214,6 +226,32 @@ class cache {
     }
 
   private:
+    // Of the queries of a sequence's layer (kv_heads * head_dim), where keys lose channels.
+    std::span<float> energy_of(std::size_t sequence, std::size_t layer) noexcept {
+        const shape& s = store_.shape();
+        const std::size_t n = s.kv_heads * s.head_dim;
+        if (energies_.size() == 0 || sequence >= s.sequences || layer >= s.layers) return {};
+        return energies_.span().subspan((sequence * s.layers + layer) * n, n);
+    }
+    void observe(std::size_t sequence, std::size_t layer,
+                 matrix_view<const float> queries) noexcept {
+        const std::span<float> energy = energy_of(sequence, layer);
+        const std::size_t dim = store_.shape().head_dim, cols = store_.shape().group_size() * dim;
+        for (std::size_t h = 0; h * dim < energy.size(); ++h)
+            think::observe(queries.block(0, h * cols, queries.rows(), cols),
+                           energy.subspan(h * dim, dim));
+    }
+    void copy_energy(std::size_t from, std::size_t to, bool exchange) noexcept {
+        for (std::size_t l = 0; l < store_.shape().layers; ++l) {
+            const std::span<float> a = energy_of(from, l), b = energy_of(to, l);
+            for (std::size_t i = 0; i < a.size(); ++i) {
+                const float x = b[i];
+                b[i] = a[i];
+                if (exchange) a[i] = x;
+            }
+        }
+    }
+
     bool has_room(std::size_t sequence, std::size_t layer, std::size_t n) const noexcept {
         const shape& s = store_.shape();
         for (std::size_t h = 0; sequence < s.sequences && layer < s.layers && h < s.kv_heads; ++h)
@@ -222,17 +260,19 @@ class cache {
     }
 
     cache(kv::store tokens, const Policy& policy, reader selection, attention_scratch attention,
-          eviction_scratch evictions, buffer<float> weights, buffer<std::size_t> lengths) noexcept
+          eviction_scratch evictions, buffer<float> weights, buffer<float> energies,
+          buffer<std::size_t> lengths) noexcept
         : store_(std::move(tokens)), policy_(policy), selection_(std::move(selection)),
           attention_(std::move(attention)), evictions_(std::move(evictions)),
-          weights_(std::move(weights)), lengths_(std::move(lengths)) {}
+          weights_(std::move(weights)), energies_(std::move(energies)),
+          lengths_(std::move(lengths)) {}
 
     kv::store store_;
     Policy policy_;
     reader selection_;
     attention_scratch attention_;
     eviction_scratch evictions_;
-    buffer<float> weights_;
+    buffer<float> weights_, energies_;
     buffer<std::size_t> lengths_;
 };
 

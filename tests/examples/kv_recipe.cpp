@@ -62,6 +62,7 @@ TEST_CASE("what a cache string leaves out is uniform, of the mean, without prote
     CHECK(parse_kv_recipe("h2o+cam:16").merging_window == 16);
     CHECK(parse_kv_recipe("full+i4+per_channel+hadamard").keys_per_channel);
     CHECK(parse_kv_recipe("full+i4+hadamard").hadamard);
+    CHECK(parse_kv_recipe("full+demote:0.5:f16+think:0.6").key_share == 0.6f);
     const auto read = parse_kv_recipe("lserve:512+full+f16");
     CHECK((read.reading == tools::kv_reading::lserve && read.read_tokens == 512));
     const auto adaptive = parse_kv_recipe("h2o+zipvl:0.95");
@@ -86,7 +87,8 @@ TEST_CASE("a cache string that is unknown or contradictory is refused with what 
         "full:1", "full+window", "window+window", "A2SF:0.1", "a2sf: 0.1", "sinks:4", "f16",
         "window+", "+window", "window+sinks:0", "window+sinks:4+sinks:5", "window+every:0",
         "window+f16+i8", "window+f64", "window+keys:f64", "window+keys", "window+keys:i4:i4",
-        "window+pyramid+ada", "h2o+zipvl", "h2o+lserve:64", "full+lserve",
+        "window+pyramid+ada", "h2o+zipvl", "full+think:0.5", "full+demote:0.5:i4+think:0",
+        "full+demote:0.5:i4+think:0.5+hadamard", "h2o+lserve:64", "full+lserve",
         "full+lserve:64+token_select:64", "h2o+cam", "h2o+cam:0", "h2o+chunks:0", "h2o+zipvl:0",
         "h2o+zipvl:1.5", "window+demote", "window+demote:0.5", "window+demote:2:i8",
         "window+demote:i8:0.5", "window+demote:0.2:i8+demote_oldest:0.2:i8",

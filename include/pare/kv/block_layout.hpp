@@ -65,6 +65,8 @@ PARE_ALWAYS_INLINE constexpr std::size_t depth_of(element e) noexcept {
 /// depth is 1; for i8 4, for i4 8, four bytes a lane: byte b of i4 holds number b in its low,
 /// number b + 4 in its high nibble. Last, with key_ranges:
 ///   ranges  of each tile: least, then largest number of every channel, f16
+/// and with key_channels:
+///   channels  those that the keys keep, ascending, 16 bits each
 struct block_layout {
     element keys = element::f32;
     element values = element::f32;
@@ -77,13 +79,22 @@ struct block_layout {
     /// spreads outliers over all channels; reading and attention undo it. QuaRot, Ashkboos et al.,
     /// arXiv:2404.00456.
     bool hadamard = false;
+    /// Channels that a key keeps, those that the block lists; 0: all. ThinK, Xu et al.,
+    /// arXiv:2407.21018. Not in a first tier: kv::think chooses when tokens are demoted.
+    std::size_t key_channels = 0;
     bool key_ranges = false;  ///< with the least and largest number of each channel of a tile
 
-    /// Channels that the two options above can have at most.
+    /// Channels that a head with one of the options above can have at most.
     static constexpr std::size_t most_channels = 1024;
     PARE_ALWAYS_INLINE constexpr bool is_valid() const noexcept {
         return head_dim != 0 && head_dim % 2 == 0 &&
-               (head_dim <= most_channels || (!keys_per_channel && !hadamard));
+               (head_dim <= most_channels ||
+                (!keys_per_channel && !hadamard && key_channels == 0)) &&
+               (key_channels == 0 || (key_channels <= head_dim && !hadamard && !key_ranges));
+    }
+    /// Channels of a stored key.
+    PARE_ALWAYS_INLINE constexpr std::size_t key_dim() const noexcept {
+        return key_channels == 0 ? head_dim : key_channels;
     }
     /// Whether key scales go by channel: exact types have none.
     PARE_ALWAYS_INLINE constexpr bool has_channel_scales() const noexcept {
@@ -101,7 +112,7 @@ struct block_layout {
     }
     /// Groups of a tile of keys; what fills up the last is zero.
     PARE_ALWAYS_INLINE constexpr std::size_t key_groups() const noexcept {
-        return (head_dim + depth_of(keys) - 1) / depth_of(keys);
+        return (key_dim() + depth_of(keys) - 1) / depth_of(keys);
     }
     /// Channels of a stored value: whole groups; what fills up the last is zero.
     PARE_ALWAYS_INLINE constexpr std::size_t padded_dim() const noexcept {
@@ -130,8 +141,11 @@ struct block_layout {
     PARE_ALWAYS_INLINE constexpr std::size_t range_bytes() const noexcept {
         return key_ranges ? 2 * padded_dim() * sizeof(f16) : 0;
     }
-    PARE_ALWAYS_INLINE constexpr std::size_t bytes() const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t channels_at() const noexcept {
         return ranges_at() + block_tokens / group * range_bytes();
+    }
+    PARE_ALWAYS_INLINE constexpr std::size_t bytes() const noexcept {
+        return channels_at() + key_channels * sizeof(std::uint16_t);
     }
 
     friend constexpr bool operator==(const block_layout&, const block_layout&) = default;

@@ -63,7 +63,7 @@ void widen_channel(token_of_block key, std::byte* tiles, std::size_t tile_bytes,
 inline void write_keys_per_channel(const block_layout& layout, std::byte* block, std::size_t first,
                                    std::size_t n, auto&& key) noexcept {
     std::array<float, block_layout::most_channels> least, most;
-    const std::size_t dim = layout.head_dim;
+    const std::size_t dim = layout.key_dim();
     for (std::size_t c = 0; c < dim; ++c) least[c] = 65504.0f, most[c] = -65504.0f;
     for (std::size_t i = 0; i < n; ++i) {
         const std::span<const float> x = key(i);
@@ -98,7 +98,7 @@ inline void copy_key_per_channel(const block_layout& layout, const std::byte* fr
     const auto put = detail::key_of(layout, to, to_token);
     with_element(layout.keys, [&]<element E>() {
         if constexpr (has_scales(E))
-            for (std::size_t c = 0; c < layout.head_dim; ++c) {
+            for (std::size_t c = 0; c < layout.key_dim(); ++c) {
                 const detail::affine a = get.scale(c);
                 if (!detail::holds_numbers(put.scale(c))) put.set_scale(c, a);
                 const detail::affine b = put.scale(c);

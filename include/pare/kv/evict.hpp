@@ -6,6 +6,7 @@
 #include "../core/status.hpp"
 #include "select.hpp"
 #include "store.hpp"
+#include "think.hpp"
 
 #include <algorithm>
 #include <array>
@@ -133,16 +134,30 @@ status merge(store& s, std::size_t sequence, std::size_t layer, std::size_t kv_h
     return {};
 }
 
+// Demotes tokens of a head, and chooses the channels that their keys keep if they are the first.
+inline status demote(store& s, std::size_t sequence, std::size_t layer, std::size_t kv_head,
+                     std::span<const std::uint32_t> places, std::size_t tier,
+                     eviction_scratch& memory, std::span<const float> energy) noexcept {
+    const std::size_t n = s.layout(layer, tier + 1).key_channels, dim = s.shape().head_dim;
+    const auto channels = memory.channels.span().first(n);
+    if (n != 0 && s.view(sequence, layer, kv_head, tier + 1).size == 0)
+        think::choose(s, sequence, layer, kv_head, tier,
+                      energy.empty() ? energy : energy.subspan(kv_head * dim, dim),
+                      memory.decoded.span(), channels);
+    return s.demote(sequence, layer, kv_head, places, tier, memory.decoded.span(), channels);
+}
+
 }  // namespace detail
 
 /// Removes tokens of one layer until the policy's budget holds: from tier to tier, and out of the
 /// last. `now` is the position of the token that comes next. Does nothing in a tier where no head
 /// is `every` tokens over its room.
+/// @param energy  (kv_heads * head_dim) of the layer, where a tier's keys lose channels: see think
 /// @return invalid_argument, or what select_leaving(), store::demote(), store::remove() or
 /// store::add_to_value() say
 template <eviction_policy Policy>
 status evict(store& s, std::size_t sequence, std::size_t layer, std::size_t now, const Policy& p,
-             eviction_scratch& memory) noexcept {
+             eviction_scratch& memory, std::span<const float> energy = {}) noexcept {
     if (sequence >= s.shape().sequences || layer >= s.shape().layers)
         return error{errc::invalid_argument, "no such sequence or layer"};
     if (memory.decoded.size() < 2 * block_tokens * s.shape().head_dim)
@@ -150,7 +165,7 @@ status evict(store& s, std::size_t sequence, std::size_t layer, std::size_t now,
     for (std::size_t tier = 0; tier < s.shape().tiers; ++tier) {
         const auto leave = [&](std::size_t h, std::span<const std::uint32_t> places) {
             if (tier + 1 < s.shape().tiers)
-                return s.demote(sequence, layer, h, places, tier, memory.decoded.span());
+                return detail::demote(s, sequence, layer, h, places, tier, memory, energy);
             if (p.merging.window != 0) {
                 const status merged =
                     detail::merge(s, sequence, layer, h, places, p.merging, memory);

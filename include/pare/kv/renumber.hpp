@@ -80,6 +80,11 @@ inline result<std::size_t> renumber(store& s, std::size_t sequence, const rotary
     if (sequence >= shape.sequences)
         return error{errc::invalid_argument, "no such sequence", sequence};
     if (const status ok = check(r, shape.head_dim); !ok) return ok.error();
+    for (std::size_t l = 0; l < shape.layers; ++l)
+        for (std::size_t t = 0; t < shape.tiers; ++t)
+            if (s.layout(l, t).key_channels != 0)
+                return error{errc::invalid_argument, "keys without all channels cannot be turned",
+                             l};
     if (memory.decoded.size() < 2 * block_tokens * shape.head_dim)
         return error{errc::buffer_too_small, "the scratch was made for another head_dim"};
     const auto for_heads = [&](auto&& visit) -> status {

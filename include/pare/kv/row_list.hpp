@@ -39,10 +39,13 @@ class row_list {
 
     /// Adds tokens at the end, keys and values (tokens, head_dim), of which about_token(i) says
     /// what is known; false, and nothing done, when the pool is exhausted.
+    /// @param channels  those that keys keep, where the layout has key_channels and the list is
+    ///                  empty; later blocks have those of the ones before
     bool push(pool& memory, const block_layout& layout, matrix_view<const float> keys,
-              matrix_view<const float> values, auto&& about_token) noexcept {
+              matrix_view<const float> values, auto&& about_token,
+              std::span<const std::uint16_t> channels = {}) noexcept {
         for (std::size_t i = 0; i < keys.rows();) {
-            if (!make_room(memory, layout)) {
+            if (!make_room(memory, layout, channels)) {
                 for (; i > 0; --i) pop(memory);
                 return false;
             }
@@ -150,7 +153,8 @@ class row_list {
     };
 
     // Makes the last row one that takes a token; false when the pool is exhausted.
-    bool make_room(pool& memory, const block_layout& layout) noexcept {
+    bool make_room(pool& memory, const block_layout& layout,
+                   std::span<const std::uint16_t> channels) noexcept {
         if (last_ != nullptr && last_->size != block_tokens) return own(memory, layout, *last_);
         void* const place = memory.allocate(sizeof(ledger_row));
         if (place == nullptr) return false;
@@ -160,6 +164,11 @@ class row_list {
             return false;
         }
         std::memset(block, 0, layout.bytes());
+        if (layout.key_channels != 0)
+            std::memcpy(block + layout.channels_at(),
+                        last_ == nullptr ? reinterpret_cast<const std::byte*>(channels.data())
+                                         : last_->block + layout.channels_at(),
+                        layout.key_channels * sizeof(std::uint16_t));
         auto* const row = ::new (place) ledger_row{};
         row->block = block;
         link(row);

@@ -42,10 +42,11 @@ class eviction_scratch {
         auto ranks = buffer<std::uint32_t>::make(n);
         auto blocks = buffer<const std::byte*>::make(tokens / block_tokens + 1);
         auto decoded = buffer<float>::make(2 * block_tokens * s.head_dim);
+        auto channels = buffer<std::uint16_t>::make(s.head_dim);
         auto followers = buffer<detail::follower>::make(tokens);
         eviction_scratch made;
-        if (!followers || !attention || !scores || !positions || !places || !ranks || !blocks ||
-            !decoded)
+        if (!channels || !followers || !attention || !scores || !positions || !places || !ranks ||
+            !blocks || !decoded)
             return error{errc::out_of_memory, "memory for evictions"};
         made.attention = std::move(*attention);
         made.scores = std::move(*scores);
@@ -55,18 +56,21 @@ class eviction_scratch {
         made.blocks = std::move(*blocks);
         made.decoded = std::move(*decoded);
         made.followers = std::move(*followers);
+        made.channels = std::move(*channels);
         return made;
     }
 
     std::size_t bytes() const noexcept {
         return attention.bytes() + scores.bytes() + decoded.bytes() + positions.bytes() +
-               places.bytes() + ranks.bytes() + blocks.bytes() + followers.bytes();
+               places.bytes() + ranks.bytes() + blocks.bytes() + followers.bytes() +
+               channels.bytes();
     }
 
     buffer<float> attention, scores, decoded;
     buffer<std::uint32_t> positions, places, ranks;
     buffer<const std::byte*> blocks;
     buffer<detail::follower> followers;
+    buffer<std::uint16_t> channels;
 };
 
 namespace detail {

@@ -55,6 +55,9 @@ class store {
                 return error{errc::invalid_argument,
                              "a layout has another or too large a head_dim, or a block is larger "
                              "than a page"};
+        for (std::size_t i = 0; i < layouts.size(); i += s.tiers)
+            if (layouts[i].key_channels != 0)
+                return error{errc::invalid_argument, "keys lose channels when they are demoted", i};
         store made;
         made.shape_ = s;
         made.pool_ = &pool;
@@ -175,19 +178,24 @@ class store {
     /// @param decoded  memory of 2 * head_dim numbers; 32 times as many, and those that fill a
     /// block
     ///                 together are also rounded together
+    /// @param channels  ascending, of an empty tier whose layout has key_channels
     /// @return out_of_memory when the pool is exhausted; then some of them are where they were
     status demote(std::size_t sequence, std::size_t layer, std::size_t kv_head,
-                  std::span<const std::uint32_t> places, std::size_t tier,
-                  std::span<float> decoded) noexcept {
+                  std::span<const std::uint32_t> places, std::size_t tier, std::span<float> decoded,
+                  std::span<const std::uint16_t> channels = {}) noexcept {
         if (!exists(sequence, layer, kv_head, tier + 1))
             return error{errc::invalid_argument, "no such head, or no lower tier"};
+        const block_layout& lower = layout(layer, tier + 1);
+        if (lower.key_channels != 0 && at(sequence, layer, kv_head, tier + 1).size() == 0)
+            if (const status listed = check_channels(lower, channels); !listed) return listed;
         const std::size_t fit = decoded.size() / (2 * shape_.head_dim);
         if (fit == 0) return error{errc::buffer_too_small, "a key and a value are decoded"};
         const std::size_t at_once = fit < block_tokens ? fit : block_tokens;
         for (std::size_t left = places.size(); left > 0;) {
             const std::size_t n = left < at_once ? left : at_once;
             left -= n;
-            if (!demote_some(sequence, layer, kv_head, places.subspan(left, n), tier, decoded))
+            if (!demote_some(sequence, layer, kv_head, places.subspan(left, n), tier, decoded,
+                             channels))
                 return error{errc::out_of_memory, "the pool has no page left"};
         }
         return {};
@@ -329,10 +337,19 @@ class store {
     void clear_all() noexcept {
         for (std::size_t s = 0; s < shape_.sequences; ++s) clear(s);
     }
+    static status check_channels(const block_layout& layout,
+                                 std::span<const std::uint16_t> channels) noexcept {
+        bool ascends = channels.size() == layout.key_channels;
+        for (std::size_t i = 0; i < channels.size() && ascends; ++i)
+            ascends = channels[i] < layout.head_dim && (i == 0 || channels[i - 1] < channels[i]);
+        if (ascends) return {};
+        return error{errc::invalid_argument, "channels: (key_channels), ascending",
+                     channels.size()};
+    }
     // A block's worth at most.
     bool demote_some(std::size_t sequence, std::size_t layer, std::size_t kv_head,
                      std::span<const std::uint32_t> places, std::size_t tier,
-                     std::span<float> decoded) noexcept {
+                     std::span<float> decoded, std::span<const std::uint16_t> channels) noexcept {
         const std::size_t dim = shape_.head_dim, n = places.size();
         const block_layout &upper = layout(layer, tier), &lower = layout(layer, tier + 1);
         row_list &from = at(sequence, layer, kv_head, tier),
@@ -347,7 +364,8 @@ class store {
             about[i++] = {row.positions[t], row.attention[t]};
             return true;
         });
-        if (!to.push(*pool_, lower, keys, values, [&](std::size_t t) { return about[t]; }))
+        if (!to.push(
+                *pool_, lower, keys, values, [&](std::size_t t) { return about[t]; }, channels))
             return false;
         i = 0;
         const bool done = from.visit_backwards(places, [&](ledger_row& row, std::size_t t) {

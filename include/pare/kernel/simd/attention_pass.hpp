@@ -4,7 +4,7 @@
 #define PARE_KERNEL_SIMD_ATTENTION_PASS_HPP
 
 #include "../../core/tensor_view.hpp"
-#include "../../kv/hadamard.hpp"
+#include "../../kv/block.hpp"
 #include "../../kv/ledger.hpp"
 #include "../score_tap.hpp"
 #include "exp.hpp"
@@ -38,7 +38,7 @@ constexpr std::size_t pass_floats(std::size_t group_size, std::size_t head_dim,
     const std::size_t padded_dim = (head_dim + kv::group - 1) / kv::group * kv::group;
     const std::size_t segments = (tokens + segment_tokens - 1) / segment_tokens + kv::max_tiers;
     return pass_rows(group_size) *
-               (3 * padded_dim + segment_tokens + (padded_dim + segment_tokens) / 2 +
+               (4 * padded_dim + segment_tokens + (padded_dim + segment_tokens) / 2 +
                 2 * kv::group + segments * (segment_tokens + 1)) +
            2 * padded_dim;
 }
@@ -64,7 +64,8 @@ class attention_pass {
         shifts_ = sums_ + rows * lanes;
         scaled_ = shifts_ + rows * lanes;
         key_scales_ = scaled_ + rows * padded_;
-        tapped_ = key_scales_ + 2 * padded_;
+        gathered_ = key_scales_ + 2 * padded_;
+        tapped_ = gathered_ + rows * padded_;
     }
 
     /// queries, out: this KV head's columns, (n, group_size * head_dim).
@@ -131,9 +132,7 @@ class attention_pass {
     std::size_t pass_over(const kv::tier_rows& tier, std::size_t segment, std::size_t position,
                           bool tapped, bool with_values) noexcept {
         use(*tier.layout);
-        if (in_integers(layout_.keys) && !layout_.keys_per_channel && tier.first != nullptr)
-            for (std::size_t r = 0; r < (n_rows_ + 3) / 4 * 4; ++r)
-                query_to_parts(r, queries_ + r * padded_);
+        if (tier.first != nullptr) load_tier(tier.first->block + layout_.channels_at());
         std::array<kv_block, segment_blocks> blocks;
         std::array<seen_row, segment_blocks> seen;
         selected_row at{tier};
@@ -206,7 +205,6 @@ class attention_pass {
                 vecf(0.0f).store_unaligned(row + d);
                 vecf(0.0f).store_unaligned(out + d);
             }
-            vecf total(0.0f);
             if (r < n_rows_) {
                 const float* const from = &queries(r / group_size_, r % group_size_ * dim_);
                 for (std::size_t d = 0; d < whole; d += lanes)
@@ -214,11 +212,26 @@ class attention_pass {
                 for (std::size_t d = whole; d < dim_; ++d) row[d] = from[d] * scale;
                 if (layout_.hadamard) kv::hadamard(std::span(row, dim_));
             }
-            for (std::size_t d = 0; d < padded_; d += lanes) total = total + load(row + d);
-            query_sum_[r] = sum_of(total);
             vecf(0.0f).store_unaligned(sums_ + r * lanes);
             vecf(0.0f).store_unaligned(shifts_ + r * lanes);
             rescale_[r] = weight_step_[r] = 0.0f;
+        }
+    }
+
+    // What the keys of a tier are multiplied with: all of the queries' channels, or those listed.
+    void load_tier(const std::byte* channels) noexcept {
+        tier_queries_ = layout_.key_channels == 0 ? queries_ : gathered_;
+        for (std::size_t r = 0; r < (n_rows_ + 3) / 4 * 4; ++r) {
+            const float* const from = queries_ + r * padded_;
+            float* const row = tier_queries_ + r * padded_;
+            if (layout_.key_channels != 0)
+                for (std::size_t i = 0; i < padded_; ++i)
+                    row[i] =
+                        i < layout_.key_channels ? from[kv::detail::channel_at(channels, i)] : 0.0f;
+            vecf total(0.0f);
+            for (std::size_t d = 0; d < padded_; d += lanes) total = total + load(row + d);
+            query_sum_[r] = sum_of(total);
+            if (in_integers(layout_.keys) && !layout_.keys_per_channel) query_to_parts(r, row);
         }
     }
 
@@ -250,7 +263,7 @@ class attention_pass {
             if constexpr (kv::has_scales(E))
                 if (layout_.keys_per_channel) return dot_channels<E>(blocks);
             if constexpr (in_integers(E)) dot_blocks<E>(blocks, logits_);
-            else dot_tiles<E, groups_at_once>(blocks, queries_, logits_);
+            else dot_tiles<E, groups_at_once>(blocks, tier_queries_, logits_);
         });
         if (!kv::has_scales(layout_.keys) || layout_.keys_per_channel) return;
         for (std::size_t b = 0; b < blocks.size(); ++b) {
@@ -313,7 +326,7 @@ class attention_pass {
             float* const logits = logits_ + b * kv::block_tokens;
             alignas(64) std::array<float, max_group_size> minima;
             for (std::size_t r = 0; r < n_rows_; ++r) {
-                const float* const query = queries_ + r * padded_;
+                const float* const query = tier_queries_ + r * padded_;
                 float* const scaled = scaled_ + r * padded_;
                 vecf sum(0.0f);
                 for (std::size_t d = 0; d < padded_; d += lanes) {
@@ -325,7 +338,7 @@ class attention_pass {
                 if (in_integers(E)) query_to_parts(r, scaled);
             }
             if constexpr (in_integers(E)) dot_blocks<E>(blocks.subspan(b, 1), logits);
-            else dot_tiles < E, groups_at_once<2 ? 1 : 2>(blocks.subspan(b, 1), scaled_, logits);
+            else dot_tiles<E, (groups_at_once > 1 ? 2 : 1)>(blocks.subspan(b, 1), scaled_, logits);
             for (std::size_t r = 0; r < n_rows_; ++r) {
                 const vecf step(in_integers(E) ? query_step_[r] : 1.0f);
                 const vecf shift(minima[r] +
@@ -576,7 +589,9 @@ class attention_pass {
     std::size_t group_size_, dim_, padded_, key_scales_at_ = 0, value_scales_at_ = 0,
                                             scales_end_ = 0;
     std::size_t n_rows_ = 0, n_tokens_ = 0;
-    float *queries_, *out_, *logits_, *sums_, *shifts_, *scaled_, *key_scales_, *tapped_;
+    float *queries_, *out_, *logits_, *sums_, *shifts_, *scaled_, *key_scales_, *gathered_,
+        *tapped_;
+    float* tier_queries_ = nullptr;
     std::byte *query_parts_, *weight_parts_;
     std::array<float, max_group_size> most_, sum_, rescale_, shift_, query_sum_;
     std::array<float, max_group_size> query_step_, query_left_out_, weight_step_;
