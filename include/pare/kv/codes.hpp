@@ -5,6 +5,7 @@
 
 #include "../core/dtype.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -26,13 +27,26 @@ inline f16 next(f16 x, int direction) noexcept {
     return {static_cast<std::uint16_t>(away ? x.bits + 1 : x.bits - 1)};
 }
 
+// Loops of so many steps without a branch become vector code.
+inline constexpr std::size_t at_once = 16;
+
 // Scale and minimum that map `numbers` to codes in [0, levels]. Decided by comparisons that a NaN
 // fails, so that any input gives numbers that decode.
 inline affine fit(std::span<const float> numbers, float levels) noexcept {
-    float least = 65504.0f, most = -65504.0f;
-    for (const float x : numbers) {
-        if (x < least) least = x;
-        if (x > most) most = x;
+    std::array<float, at_once> low, high;
+    low.fill(65504.0f), high.fill(-65504.0f);
+    const auto see = [&](std::size_t l, float x) {
+        low[l] = x < low[l] ? x : low[l];
+        high[l] = x > high[l] ? x : high[l];
+    };
+    std::size_t i = 0;
+    for (; i + at_once <= numbers.size(); i += at_once)
+        for (std::size_t l = 0; l < at_once; ++l) see(l, numbers[i + l]);
+    for (; i < numbers.size(); ++i) see(0, numbers[i]);
+    float least = low[0], most = high[0];
+    for (std::size_t l = 1; l < at_once; ++l) {
+        if (low[l] < least) least = low[l];
+        if (high[l] > most) most = high[l];
     }
     if (least < -65504.0f) least = -65504.0f;
     if (most > 65504.0f) most = 65504.0f;
@@ -47,10 +61,10 @@ inline affine fit(std::span<const float> numbers, float levels) noexcept {
 }
 
 inline unsigned code_of(float x, affine a, unsigned levels) noexcept {
-    const float scale = to_float(a.scale);
-    const float code = scale > 0.0f ? (x - to_float(a.minimum)) / scale + 0.5f : 0.0f;
-    if (!(code > 0.0f)) return 0;
-    return code < static_cast<float>(levels) ? static_cast<unsigned>(code) : levels;
+    const float scale = to_float(a.scale), most = static_cast<float>(levels);
+    float code = scale > 0.0f ? (x - to_float(a.minimum)) / scale + 0.5f : 0.0f;
+    code = code > 0.0f ? code : 0.0f;
+    return static_cast<unsigned>(static_cast<int>(code < most ? code : most));
 }
 
 inline float decode(unsigned code, affine a) noexcept {

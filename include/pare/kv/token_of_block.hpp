@@ -6,6 +6,7 @@
 #include "block_layout.hpp"
 #include "codes.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -27,15 +28,18 @@ inline place place_in_lane(std::byte* lane, std::size_t k) noexcept {
 }
 
 template <element E>
+void put_code(place to, unsigned code) noexcept {
+    if constexpr (E == element::i8) *to.at = static_cast<std::byte>(code);
+    else *to.at = (*to.at & std::byte{0xf0} >> to.shift) | static_cast<std::byte>(code << to.shift);
+}
+
+template <element E>
 void put(place to, float x, affine a) noexcept {
     const auto write = [&](auto stored) { std::memcpy(to.at, &stored, sizeof(stored)); };
     if constexpr (E == element::f32) write(x);
     else if constexpr (E == element::f16) write(from_float<f16>(x));
     else if constexpr (E == element::bf16) write(from_float<bf16>(x));
-    else if constexpr (E == element::i8) write(static_cast<std::uint8_t>(code_of(x, a, 255)));
-    else
-        *to.at = (*to.at & std::byte{0xf0} >> to.shift) |
-                 static_cast<std::byte>(code_of(x, a, 15) << to.shift);
+    else put_code<E>(to, code_of(x, a, levels_of(E)));
 }
 
 template <element E>
@@ -99,7 +103,15 @@ struct token_of_block {
             has_scales(type) ? fit(numbers, static_cast<float>(levels_of(type))) : affine{};
         set_scale(0, a);
         with_element(type, [&]<element E>() {
-            for (std::size_t c = 0; c < numbers.size(); ++c) put<E>(at<E>(c), numbers[c], a);
+            std::size_t c = 0;
+            if constexpr (has_scales(E))
+                for (; c + at_once <= numbers.size(); c += at_once) {
+                    std::array<unsigned, at_once> codes;
+                    for (std::size_t l = 0; l < at_once; ++l)
+                        codes[l] = code_of(numbers[c + l], a, levels_of(E));
+                    for (std::size_t l = 0; l < at_once; ++l) put_code<E>(at<E>(c + l), codes[l]);
+                }
+            for (; c < numbers.size(); ++c) put<E>(at<E>(c), numbers[c], a);
         });
     }
     void read(std::span<float> numbers) const noexcept {
