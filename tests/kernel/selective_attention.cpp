@@ -3,6 +3,7 @@
 #include <pare/kernel/selective_attention.hpp>
 
 #include <pare/cache.hpp>
+#include <pare/kernel/attention_error.hpp>
 #include <pare/kernel/lserve.hpp>
 #include <pare/kernel/token_select.hpp>
 #include <pare/kv/window.hpp>
@@ -111,6 +112,42 @@ TEST_CASE("attention over a selection is attention over what it names, and rows 
             wrong += !(std::fabs(given - expected) < 1e-4);
         }
     }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("tiers of any types, in any order, are one head") {
+    int wrong = 0;
+    pare::random random(3);
+    for (const element upper : {element::i8, element::i4, element::f32})
+        for (const element lower : {element::f32, element::f16, element::i8, element::i4})
+            for (const bool by_channel : {false, true}) {
+                constexpr std::size_t dim = 20, n = 300;
+                const shape s{1, kv_heads * group_size, kv_heads, dim, 1, 2};
+                const std::vector<block_layout> layouts{{upper, upper, dim},
+                                                        {lower, lower, dim, by_channel}};
+                pool_memory memory(1 << 14, 64);
+                store tokens = *store::make(s, layouts, memory.pool());
+                auto scratch = *attention_scratch::make(s, n);
+                matrix x = matrix::uniform(n, kv_heads * dim, random.next());
+                REQUIRE(tokens.append(0, 0, x.view(), x.view(), 0));
+                std::vector<std::uint32_t> places;
+                for (std::uint32_t i = 0; i < n; ++i)
+                    if (random.below(2) == 0) places.push_back(i);
+                std::vector<float> decoded(2 * dim * 32);
+                for (std::size_t h = 0; h < kv_heads; ++h)
+                    REQUIRE(tokens.demote(0, 0, h, places, 0, decoded));
+                matrix queries = matrix::uniform(1, kv_heads * group_size * dim, random.next());
+                for (float& q : queries.data()) q *= 20.0f;  // the largest logit comes late
+                matrix out(1, queries.cols());
+                REQUIRE(pare::attention(tokens, 0, 0, queries.view(), out.view(), n, scratch));
+                const auto off = pare::attention_error(tokens, 0, 0, queries.view(), out.view(), n);
+                wrong += !off || *off > 5e-4f;
+                std::vector<float> wrong_queries(queries.data().begin(), queries.data().end());
+                for (float& q : wrong_queries) q = -q;
+                const auto other = pare::attention_error(
+                    tokens, 0, 0, {wrong_queries.data(), 1, wrong_queries.size()}, out.view(), n);
+                wrong += !other || *other < 5e-2f;
+            }
     CHECK(wrong == 0);
 }
 

@@ -5,7 +5,6 @@
 
 #include "../core/config.hpp"
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 
@@ -18,7 +17,8 @@ constexpr std::size_t hadamard_piece(std::size_t n) noexcept { return n & (~n + 
 /// Orthonormal Walsh-Hadamard transform of each piece, in place; its own inverse.
 inline void hadamard(std::span<float> numbers) noexcept {
     const std::size_t n = hadamard_piece(numbers.size());
-    const float scale = 1.0f / std::sqrt(static_cast<float>(n));
+    float scale = 1.0f;  // 1 / sqrt(n)
+    for (std::size_t left = n; left > 1; left /= 4) scale *= left == 2 ? 0.70710678f : 0.5f;
     for (float* x = numbers.data(); x != numbers.data() + numbers.size(); x += n) {
         for (std::size_t half = n / 2; half > 0; half /= 2)
             for (float* first = x; first != x + n; first += 2 * half)

@@ -109,6 +109,7 @@ class attention_pass {
 
     void start(std::span<const kv::tier_rows> tiers, matrix_view<const float> queries) noexcept {
         n_rows_ = queries.rows() * group_size_;
+        tiers_differ_ = tiers.size() > 1;
         use(*tiers[0].layout);  // tiers agree on the transform of queries and outputs
         load_queries(queries);
         most_.fill(nothing_seen);
@@ -188,7 +189,8 @@ class attention_pass {
     // leave out of a number, half a step at most, is multiplied with the middle code instead of
     // each token's. So, beside the roundings of floats,
     //   a logit is off by     head_dim * max |q| / 65278 * (token's range) / 2 at most,
-    //   an output by          the sum over segments of 128 * max (p scale) / 65278 * levels / 2.
+    //     by channel          head_dim * max (|q| channel's range) / 65278 / 2,
+    //   an output by          the sum over segments of 128 * max (p token's range) / 65278 / 2.
     static constexpr bool in_integers(kv::element e) noexcept {
         return PARE_HAS_CODE_DOT && kv::has_scales(e);
     }
@@ -196,159 +198,27 @@ class attention_pass {
         return static_cast<float>(kv::levels_of(e)) / 2.0f;
     }
 
-    void load_queries(matrix_view<const float> queries) noexcept {
-        const float scale = 1.0f / std::sqrt(static_cast<float>(dim_));
-        const std::size_t padded_rows = (n_rows_ + 3) / 4 * 4, whole = dim_ / lanes * lanes;
-        for (std::size_t r = 0; r < padded_rows; ++r) {
-            float *const row = queries_ + r * padded_, *const out = out_ + r * padded_;
-            for (std::size_t d = 0; d < padded_; d += lanes) {
-                vecf(0.0f).store_unaligned(row + d);
-                vecf(0.0f).store_unaligned(out + d);
-            }
-            if (r < n_rows_) {
-                const float* const from = &queries(r / group_size_, r % group_size_ * dim_);
-                for (std::size_t d = 0; d < whole; d += lanes)
-                    (load(from + d) * vecf(scale)).store_unaligned(row + d);
-                for (std::size_t d = whole; d < dim_; ++d) row[d] = from[d] * scale;
-                if (layout_.hadamard) kv::hadamard(std::span(row, dim_));
-            }
-            vecf(0.0f).store_unaligned(sums_ + r * lanes);
-            vecf(0.0f).store_unaligned(shifts_ + r * lanes);
-            rescale_[r] = weight_step_[r] = 0.0f;
-        }
-    }
+    void load_queries(matrix_view<const float> queries) noexcept;
 
-    // What the keys of a tier are multiplied with: all of the queries' channels, or those listed.
-    void load_tier(const std::byte* channels) noexcept {
-        tier_queries_ = layout_.key_channels == 0 ? queries_ : gathered_;
-        for (std::size_t r = 0; r < (n_rows_ + 3) / 4 * 4; ++r) {
-            const float* const from = queries_ + r * padded_;
-            float* const row = tier_queries_ + r * padded_;
-            if (layout_.key_channels != 0)
-                for (std::size_t i = 0; i < padded_; ++i)
-                    row[i] =
-                        i < layout_.key_channels ? from[kv::detail::channel_at(channels, i)] : 0.0f;
-            vecf total(0.0f);
-            for (std::size_t d = 0; d < padded_; d += lanes) total = total + load(row + d);
-            query_sum_[r] = sum_of(total);
-            if (in_integers(layout_.keys) && !layout_.keys_per_channel) query_to_parts(r, row);
-        }
-    }
+    void load_tier(const std::byte* channels) noexcept;
 
-    void query_to_parts([[maybe_unused]] std::size_t r,
-                        [[maybe_unused]] const float* row) noexcept {
-#if PARE_HAS_CODE_DOT
-        vecf largest(0.0f), left_out(0.0f);
-        for (std::size_t d = 0; d < padded_; d += lanes)
-            largest = xsimd::max(largest, xsimd::abs(load(row + d)));
-        const in_parts scale = parts_for(largest_of(largest));
-        for (std::size_t d = 0; d < padded_; d += lanes)
-            left_out =
-                left_out + store_parts(load(row + d), scale,
-                                       parts_of(query_parts_, padded_, r) + d / 4 * parts_stride);
-        query_step_[r] = scale.step;
-        query_left_out_[r] = sum_of(left_out);
-#endif
-    }
+    void query_to_parts(std::size_t r, const float* row) noexcept;
 
     // The parts of a row among those of four rows, `n` numbers each.
     static std::byte* parts_of(std::byte* parts, std::size_t n, std::size_t r) noexcept {
         return parts + r / 4 * (n * 8) + r % 4 * 8;
     }
 
-    void compute_logits(std::span<const kv_block> blocks) noexcept {
-        for (const kv_block& b : blocks)  // the next blocks' scales lie behind what is asked for
-            for (std::size_t at = key_scales_at_; at < scales_end_; at += 64) prefetch(b.ahead, at);
-        kv::with_element(layout_.keys, [&]<kv::element E>() {
-            if constexpr (kv::has_scales(E))
-                if (layout_.keys_per_channel) return dot_channels<E>(blocks);
-            if constexpr (in_integers(E)) dot_blocks<E>(blocks, logits_);
-            else dot_tiles<E, groups_at_once>(blocks, tier_queries_, logits_);
-        });
-        if (!kv::has_scales(layout_.keys) || layout_.keys_per_channel) return;
-        for (std::size_t b = 0; b < blocks.size(); ++b) {
-            const auto scales = scales_at(blocks[b].block + key_scales_at_);
-            for (std::size_t r = 0; r < n_rows_; ++r) {
-                float* const to = logits_ + r * segment_tokens + b * kv::block_tokens;
-                const bool parts = in_integers(layout_.keys);
-                const vecf step(parts ? query_step_[r] : 1.0f);
-                const vecf shift(parts ? middle_of(layout_.keys) * query_left_out_[r] : 0.0f);
-                for (std::size_t v = 0; v < block_vecs; ++v) {
-                    const vecf dot = fma(vecf::load_unaligned(to + v * lanes), step, shift);
-                    fma(dot, scales[v], vecf(query_sum_[r]) * scales[block_vecs + v])
-                        .store_unaligned(to + v * lanes);
-                }
-            }
-        }
-    }
+    void compute_logits(std::span<const kv_block> blocks) noexcept;
 
-    // Queries (rows of padded_) times the keys of blocks, in tiles of which some are taken at once.
     template <kv::element E, std::size_t AtOnce>
-    void dot_tiles(std::span<const kv_block> blocks, const float* queries, float* logits) noexcept {
-        constexpr std::size_t per_block = kv::block_tokens / kv::group;
-        const std::size_t n_tiles = blocks.size() * per_block;
-        std::array<const std::byte*, segment_blocks * per_block> tiles;
-        for (std::size_t i = 0; i < tiles.size(); ++i) {
-            const std::size_t tile = i < n_tiles ? i : n_tiles - 1;  // some wholes need filling up
-            tiles[i] = blocks[tile / per_block].block + tile % per_block * sizes_.tile_bytes;
-        }
-        for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
-            for (std::size_t i = 0; i < n_tiles; i += AtOnce) {
-                std::array<const std::byte*, AtOnce> some;
-                for (std::size_t g = 0; g < some.size(); ++g) some[g] = tiles[i + g];
-                dot_keys<E, AtOnce>(sizes_, some, queries + r * padded_, padded_,
-                                    logits + r * segment_tokens + i * kv::group, segment_tokens);
-            }
-    }
+    void dot_tiles(std::span<const kv_block> blocks, const float* queries, float* logits) noexcept;
 
-    // The same with the parts of the queries.
     template <kv::element E>
-    void dot_blocks([[maybe_unused]] std::span<const kv_block> blocks,
-                    [[maybe_unused]] float* logits) noexcept {
-#if PARE_HAS_CODE_DOT
-        for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
-            for (std::size_t b = 0; b < blocks.size(); ++b)
-                dot_key_codes<E>(sizes_, blocks[b].block, parts_of(query_parts_, padded_, r),
-                                 logits + r * segment_tokens + b * kv::block_tokens,
-                                 segment_tokens);
-#endif
-    }
+    void dot_blocks(std::span<const kv_block> blocks, float* logits) noexcept;
 
-    // The same where channels have scales: q . (scale * code + minimum) is (q * scale) . code and a
-    // sum for the block, so queries are scaled, and put in parts, anew for every block.
     template <kv::element E>
-    void dot_channels(std::span<const kv_block> blocks) noexcept {
-        for (std::size_t b = 0; b < blocks.size(); ++b) {
-            const auto* const scales =
-                reinterpret_cast<const f16*>(blocks[b].block + key_scales_at_);
-            for (std::size_t d = 0; d < 2 * padded_; d += lanes)
-                load(scales + d).store_unaligned(key_scales_ + d);
-            float* const logits = logits_ + b * kv::block_tokens;
-            alignas(64) std::array<float, max_group_size> minima;
-            for (std::size_t r = 0; r < n_rows_; ++r) {
-                const float* const query = tier_queries_ + r * padded_;
-                float* const scaled = scaled_ + r * padded_;
-                vecf sum(0.0f);
-                for (std::size_t d = 0; d < padded_; d += lanes) {
-                    const vecf q = load(query + d);
-                    (q * load(key_scales_ + d)).store_unaligned(scaled + d);
-                    sum = fma(q, load(key_scales_ + padded_ + d), sum);
-                }
-                minima[r] = sum_of(sum);
-                if (in_integers(E)) query_to_parts(r, scaled);
-            }
-            if constexpr (in_integers(E)) dot_blocks<E>(blocks.subspan(b, 1), logits);
-            else dot_tiles<E, (groups_at_once > 1 ? 2 : 1)>(blocks.subspan(b, 1), scaled_, logits);
-            for (std::size_t r = 0; r < n_rows_; ++r) {
-                const vecf step(in_integers(E) ? query_step_[r] : 1.0f);
-                const vecf shift(minima[r] +
-                                 (in_integers(E) ? middle_of(E) * query_left_out_[r] : 0.0f));
-                float* const to = logits + r * segment_tokens;
-                for (std::size_t v = 0; v < block_vecs; ++v)
-                    fma(load(to + v * lanes), step, shift).store_unaligned(to + v * lanes);
-            }
-        }
-    }
+    void dot_channels(std::span<const kv_block> blocks) noexcept;
 
     // Hides the places that hold no token, tokens that are not selected and those after a query.
     void hide(std::span<const seen_row> seen, std::size_t position) noexcept {
@@ -369,211 +239,31 @@ class attention_pass {
         n_tokens_ = seen.size() * kv::block_tokens;
     }
 
-    // Logits become probabilities relative to the largest so far; `kept` gets a copy and that
-    // largest, for the tap.
-    void to_probabilities(std::span<const kv_block> blocks, float* kept) noexcept {
-        alignas(64) std::array<float, max_group_size> before;
-        for (std::size_t r = 0; r < n_rows_; r += lanes) load(&most_[r]).store_aligned(&before[r]);
-        for (std::size_t r = 0; r < n_rows_; ++r) {
-            float* const row = logits_ + r * segment_tokens;
-            for (std::size_t t = n_tokens_; t < segment_tokens; ++t) row[t] = unseen;
-            vecf most(most_[r]);
-            for (std::size_t t = 0; t < segment_tokens; t += lanes)
-                most = xsimd::max(most, load(row + t));
-            most_[r] = largest_of(most);
-        }
-        for (std::size_t r = 0; r < n_rows_; r += lanes)
-            exp_or_zero(vecf::load_aligned(&before[r]) - load(&most_[r]))
-                .store_unaligned(&rescale_[r]);
-        // One short loop after the other: a processor sees the next rows' work behind a row's
-        // chain.
-        for (std::size_t r = 0; r < n_rows_; ++r) {
-            float* const row = logits_ + r * segment_tokens;
-            vecf sum(0.0f);
-            PARE_UNROLL
-            for (std::size_t v = 0; v < segment_vecs; ++v) {
-                const vecf p = exp_or_zero(load(row + v * lanes) - vecf(most_[r]));
-                p.store_unaligned(row + v * lanes);
-                sum = sum + p;
-            }
-            add_in_lanes(sums_, r, sum);
-        }
-        if (kept != nullptr)
-            for (std::size_t r = 0; r < n_rows_; ++r) {
-                const float* const row = logits_ + r * segment_tokens;
-                for (std::size_t v = 0; v < segment_vecs; ++v)
-                    load(row + v * lanes).store_unaligned(kept + r * segment_tokens + v * lanes);
-                kept[n_rows_ * segment_tokens + r] = most_[r];
-            }
-        if (kv::has_scales(layout_.values)) to_weights(blocks);
-    }
+    void to_probabilities(std::span<const kv_block> blocks, float* kept) noexcept;
 
     // Sums over tokens grow in lanes, and are added up when the last segment is through.
     void add_in_lanes(float* sums, std::size_t r, vecf x) const noexcept {
         fma(load(sums + r * lanes), vecf(rescale_[r]), x).store_unaligned(sums + r * lanes);
     }
 
-    // Probabilities become the weights of codes, p * scale; the minima add the same to all outputs.
-    void to_weights(std::span<const kv_block> blocks) noexcept {
-        load_value_scales(blocks);
-        alignas(64) std::array<float, max_group_size> largest_weight;
-        for (std::size_t r = 0; r < n_rows_; ++r) {
-            float* const row = logits_ + r * segment_tokens;
-            vecf shift(0.0f), largest(0.0f);
-            PARE_UNROLL
-            for (std::size_t v = 0; v < segment_vecs; ++v) {
-                const vecf p = load(row + v * lanes);
-                const vecf weight = p * vecf::load_aligned(&value_scales_[v * lanes]);
-                weight.store_unaligned(row + v * lanes);
-                largest = xsimd::max(largest, weight);
-                shift =
-                    fma(p, vecf::load_aligned(&value_scales_[segment_tokens + v * lanes]), shift);
-            }
-            largest_weight[r] = largest_of(largest);
-            add_in_lanes(shifts_, r, shift);
-        }
-#if PARE_HAS_CODE_DOT
-        for (std::size_t r = 0; r < n_rows_; ++r) {
-            const float* const row = logits_ + r * segment_tokens;
-            std::byte* const to = parts_of(weight_parts_, segment_tokens, r);
-            const in_parts scale = parts_for(largest_weight[r]);
-            vecf left_out(0.0f);
-            PARE_UNROLL
-            for (std::size_t v = 0; v < segment_vecs; ++v)
-                left_out = left_out + store_parts(load(row + v * lanes), scale,
-                                                  to + v * (lanes / 4 * parts_stride));
-            weight_step_[r] = scale.step;
-            float* const shift = shifts_ + r * lanes;
-            fma(vecf(middle_of(layout_.values)), left_out, load(shift)).store_unaligned(shift);
-        }
-#endif
-    }
+    void to_weights(std::span<const kv_block> blocks) noexcept;
 
-    // The scales of a segment's values, then their minima.
-    void load_value_scales(std::span<const kv_block> blocks) noexcept {
-        for (std::size_t b = 0; b < segment_blocks; ++b) {
-            block_scales scales;
-            scales.fill(vecf(0.0f));
-            if (b < blocks.size()) scales = scales_at(blocks[b].block + value_scales_at_);
-            for (std::size_t v = 0; v < block_vecs; ++v) {
-                const std::size_t at = b * kv::block_tokens + v * lanes;
-                scales[v].store_aligned(&value_scales_[at]);
-                scales[block_vecs + v].store_aligned(&value_scales_[segment_tokens + at]);
-            }
-        }
-    }
+    void load_value_scales(std::span<const kv_block> blocks) noexcept;
 
-    void to_outputs(std::span<const kv_block> blocks) noexcept {
-        kv::with_element(layout_.values, [&]<kv::element E>() {
-            for (std::size_t r = 0; r < n_rows_; r += queries_at_once)
-                if constexpr (in_integers(E)) add_codes<E>(blocks, r);
-                else add_floats<E>(blocks, r);
-        });
-    }
+    void to_outputs(std::span<const kv_block> blocks) noexcept;
 
     template <kv::element E>
-    void add_floats(std::span<const kv_block> blocks, std::size_t r) noexcept {
-        const std::size_t groups = padded_ / kv::group;
-        const auto add = [&]<std::size_t Groups>(std::size_t g) {
-            add_values<E, Groups>(sizes_, blocks, g, logits_ + r * segment_tokens, segment_tokens,
-                                  &rescale_[r], out_ + r * padded_, padded_);
-        };
-        std::size_t g = 0;
-        for (; g + groups_at_once <= groups; g += groups_at_once)
-            add.template operator()<groups_at_once>(g);
-        for (; g < groups; ++g) add.template operator()<1>(g);
-    }
+    void add_floats(std::span<const kv_block> blocks, std::size_t r) noexcept;
 
     template <kv::element E>
-    void add_codes([[maybe_unused]] std::span<const kv_block> blocks,
-                   [[maybe_unused]] std::size_t r) noexcept {
-#if PARE_HAS_CODE_DOT
-        const auto add = [&]<std::size_t Vecs>(std::size_t channel) {
-            add_value_codes<E, Vecs>(sizes_, blocks, channel,
-                                     parts_of(weight_parts_, segment_tokens, r), &rescale_[r],
-                                     &weight_step_[r], out_ + r * padded_, padded_);
-        };
-        constexpr std::size_t at_once = code_vecs_at_once * lanes;
-        std::size_t c = 0;
-        for (; c + at_once <= padded_; c += at_once) add.template operator()<code_vecs_at_once>(c);
-        for (; c < padded_; c += lanes) add.template operator()<1>(c);
-#endif
-    }
+    void add_codes(std::span<const kv_block> blocks, std::size_t r) noexcept;
 
     bool sees_a_token(std::size_t row) const noexcept { return most_[row] > nothing_seen; }
 
-    void store(matrix_view<float> out) const noexcept {
-        const std::size_t whole = dim_ / lanes * lanes;
-        for (std::size_t r = 0; r < n_rows_; ++r) {
-            const bool any = sees_a_token(r);
-            const float shift = any ? shift_[r] : 0.0f, sum = any ? sum_[r] : 1.0f;
-            float* const from = out_ + r * padded_;
-            float* const to = &out(r / group_size_, r % group_size_ * dim_);
-            for (std::size_t d = 0; d < padded_; d += lanes)
-                ((load(from + d) + vecf(shift)) / vecf(sum)).store_unaligned(from + d);
-            if (!any)  // what it added up are weights of tokens that it does not see
-                for (std::size_t d = 0; d < dim_; ++d) from[d] = 0.0f;
-            else if (layout_.hadamard) kv::hadamard(std::span(from, dim_));
-            for (std::size_t d = 0; d < whole; d += lanes) load(from + d).store_unaligned(to + d);
-            for (std::size_t d = whole; d < dim_; ++d) to[d] = from[d];
-        }
-    }
+    void store(matrix_view<float> out) const noexcept;
 
-    // sums_of(row): where the sums of a row are, 32 of them.
     std::size_t add_scores(const kv::tier_rows& tier, std::size_t segment,
-                           const kernel::score_tap& tap, auto&& sums_of) noexcept {
-        const float share =
-            tap.across == kv::reduction::mean ? 1.0f / static_cast<float>(group_size_) : 1.0f;
-        const auto weight = [&](std::size_t row) { return tap.weights[row / group_size_]; };
-        const bool is_max = tap.across == kv::reduction::max;  // which is taken before weighing
-        std::size_t block = 0;
-        alignas(64) std::array<float, max_group_size> factor;
-        std::size_t index = 0;
-        for (kv::ledger_row* row = tier.first; row != nullptr; row = row->next) {
-            float* const sums = sums_of(*row);
-            if (tier.selected_of(index++) == 0) {
-                for (std::size_t t = 0; t < kv::block_tokens; ++t) sums[t] *= tap.carry;
-                continue;
-            }
-            const float* const kept = tapped_ + segment * n_rows_ * (segment_tokens + 1);
-            prefetch(row->ahead, 64);
-            prefetch(row->ahead, 128);
-            if (block == 0) {
-                const float* const largest = kept + n_rows_ * segment_tokens;
-                for (std::size_t r = 0; r < n_rows_; r += lanes) {
-                    alignas(64) std::array<float, lanes> below{};
-                    for (std::size_t l = 0; l < lanes && r + l < n_rows_; ++l)
-                        below[l] = largest[r + l] - most_[r + l];
-                    exp_or_zero(vecf::load_aligned(below.data())).store_aligned(&factor[r]);
-                }
-                for (std::size_t r = 0; r < n_rows_; ++r)
-                    factor[r] *=
-                        sees_a_token(r) ? share * (is_max ? 1.0f : weight(r)) / sum_[r] : 0.0f;
-            }
-            for (std::size_t t = 0; t < kv::block_tokens; t += lanes) {
-                float* const to = sums + t;
-                vecf total = vecf(tap.carry) * vecf::load_unaligned(to);
-                const float* p = kept + block * kv::block_tokens + t;
-                if (is_max) {
-                    for (std::size_t r = 0; r < n_rows_; r += group_size_) {
-                        vecf most(0.0f);
-                        for (std::size_t g = 0; g < group_size_; ++g)
-                            most = xsimd::max(
-                                most, vecf(factor[r + g]) *
-                                          vecf::load_unaligned(p + (r + g) * segment_tokens));
-                        total = fma(vecf(weight(r)), most, total);
-                    }
-                } else {
-                    for (std::size_t r = 0; r < n_rows_; ++r)
-                        total = fma(vecf(factor[r]), vecf::load_unaligned(p + r * segment_tokens),
-                                    total);
-                }
-                total.store_unaligned(to);
-            }
-            if (++block == segment_blocks) block = 0, ++segment;
-        }
-        return block == 0 ? segment : segment + 1;
-    }
+                           const kernel::score_tap& tap, auto&& sums_of) noexcept;
 
     using block_scales = std::array<vecf, 2 * block_vecs>;
     // The 32 scales, then the 32 minima of a block.
@@ -589,6 +279,7 @@ class attention_pass {
     std::size_t group_size_, dim_, padded_, key_scales_at_ = 0, value_scales_at_ = 0,
                                             scales_end_ = 0;
     std::size_t n_rows_ = 0, n_tokens_ = 0;
+    bool tiers_differ_ = false;
     float *queries_, *out_, *logits_, *sums_, *shifts_, *scaled_, *key_scales_, *gathered_,
         *tapped_;
     float* tier_queries_ = nullptr;
@@ -601,5 +292,9 @@ class attention_pass {
 #endif  // PARE_HAS_SIMD
 
 }  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
+
+// Its longer members.
+#include "attention_logits.hpp"
+#include "attention_outputs.hpp"
 
 #endif  // PARE_KERNEL_SIMD_ATTENTION_PASS_HPP
