@@ -44,6 +44,7 @@ class assignment {
     static constexpr double far = 1e299, closed = 1e300;
 
     status check(matrix_view<const float> costs, std::span<std::uint32_t> columns) noexcept;
+    void reduce_columns(matrix_view<const float> costs) noexcept;
     void add_row(matrix_view<const float> costs, std::uint32_t row) noexcept;
     std::uint32_t relax(std::span<const float> costs, std::uint32_t row, double base) noexcept;
 
@@ -85,10 +86,13 @@ inline status assignment::check(matrix_view<const float> costs,
                      "and one column is written per row"};
     if (costs.rows() > column_of_.size() || costs.cols() > row_of_.size())
         return error{errc::buffer_too_small, "assignment: made for fewer rows or columns"};
-    for (std::size_t r = 0; r < costs.rows(); ++r)
+    for (std::size_t r = 0; r < costs.rows(); ++r) {
+        const float* row = costs.data_handle() + r * costs.row_stride();
+        bool finite = true;
         for (std::size_t c = 0; c < costs.cols(); ++c)
-            if (!is_finite(costs(r, c)))
-                return error{errc::not_a_number, "assignment: a cost is NaN or infinite", r};
+            finite &= is_finite(row[c * costs.col_stride()]);
+        if (!finite) return error{errc::not_a_number, "assignment: a cost is NaN or infinite", r};
+    }
     return {};
 }
 
@@ -97,9 +101,12 @@ inline result<double> assignment::solve(matrix_view<const float> costs,
     if (auto ok = check(costs, columns); !ok) return ok.error();
     rows_ = costs.rows();
     cols_ = costs.cols();
+    for (std::size_t r = 0; r < rows_; ++r) row_prices_[r] = 0.0, column_of_[r] = none;
     for (std::size_t c = 0; c < cols_; ++c)
         column_prices_[c] = 0.0, taken_[c] = 0.0, row_of_[c] = none;
-    for (std::size_t r = 0; r < rows_; ++r) add_row(costs, static_cast<std::uint32_t>(r));
+    if (rows_ == cols_) reduce_columns(costs);
+    for (std::size_t r = 0; r < rows_; ++r)
+        if (column_of_[r] == none) add_row(costs, static_cast<std::uint32_t>(r));
     double total = 0.0;
     for (std::size_t r = 0; r < rows_; ++r) {
         columns[r] = column_of_[r];
@@ -108,12 +115,34 @@ inline result<double> assignment::solve(matrix_view<const float> costs,
     return total;
 }
 
+// Where every column will have a row, its least cost is a price to begin with, and a row to which
+// it is the least takes it at once.
+inline void assignment::reduce_columns(matrix_view<const float> costs) noexcept {
+    for (std::size_t c = 0; c < cols_; ++c) {
+        column_prices_[c] = static_cast<double>(costs(0, c));
+        parent_[c] = 0;
+    }
+    for (std::size_t r = 1; r < rows_; ++r)
+        for (std::size_t c = 0; c < cols_; ++c) {
+            const double cost = static_cast<double>(costs(r, c));
+            if (cost >= column_prices_[c]) continue;
+            column_prices_[c] = cost;
+            parent_[c] = static_cast<std::int64_t>(r);
+        }
+    for (std::size_t c = 0; c < cols_; ++c) {
+        const auto r = static_cast<std::uint32_t>(parent_[c]);
+        if (column_of_[r] != none) continue;
+        column_of_[r] = static_cast<std::uint32_t>(c);
+        row_of_[c] = r;
+        taken_[c] = far;
+    }
+}
+
 // Dijkstra's algorithm over reduced costs, from a row that has no column to the nearest column that
 // no row has; then prices change so that costs on the path are tight, and its columns move on by
 // one.
 inline void assignment::add_row(matrix_view<const float> costs, std::uint32_t row) noexcept {
     for (std::size_t c = 0; c < cols_; ++c) open_price_[c] = column_prices_[c], distance_[c] = far;
-    row_prices_[row] = 0.0;
     std::size_t n_tree = 0;
     double reached = 0.0;
     std::uint32_t column = none;

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <span>
 
-namespace pare::prune::detail::inline PARE_ARCH_NAMESPACE {
+namespace pare::prune::inline PARE_ARCH_NAMESPACE::detail {
 
 /// The sums of a tile's column vectors: some rows of a matrix of scores.
 struct row_sums {
@@ -68,6 +68,6 @@ void for_each_vector(std::size_t cols, std::size_t n_kept, const Sums& sums_of,
     });
 }
 
-}  // namespace pare::prune::detail::inline PARE_ARCH_NAMESPACE
+}  // namespace pare::prune::inline PARE_ARCH_NAMESPACE::detail
 
 #endif  // PARE_PRUNE_KEEP_VECTORS_HPP

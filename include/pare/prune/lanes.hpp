@@ -13,7 +13,7 @@
 /// What the searches over permutations compute with: vectors of 16 scores, which the compiler
 /// splits into as many registers as the machine has. Passed by reference, for by value their
 /// calling convention depends on the flags.
-namespace pare::prune::detail::inline PARE_ARCH_NAMESPACE {
+namespace pare::prune::inline PARE_ARCH_NAMESPACE::detail {
 
 inline constexpr std::size_t n_lanes = 16;
 using lanes [[gnu::vector_size(n_lanes * sizeof(float))]] = float;
@@ -58,13 +58,14 @@ PARE_ALWAYS_INLINE inline void sums_of(lanes& to, std::array<lanes, n_lanes>& x)
 }
 
 PARE_ALWAYS_INLINE inline float sum_of(const lanes& x) noexcept {
-    std::array<float, n_lanes> at;
-    store(at.data(), x);
-    for (std::size_t half = n_lanes / 2; half > 0; half /= 2)
-        for (std::size_t i = 0; i < half; ++i) at[i] += at[i + half];
-    return at[0];
+    lanes a = x, b = x;
+    fold(a, b);  // each sum is there twice from here on: 8, 4, 2, 1 lanes
+    b = a, fold(a, b);
+    b = a, fold(a, b);
+    b = a, fold(a, b);
+    return a[0];
 }
 
-}  // namespace pare::prune::detail::inline PARE_ARCH_NAMESPACE
+}  // namespace pare::prune::inline PARE_ARCH_NAMESPACE::detail
 
 #endif  // PARE_PRUNE_LANES_HPP
