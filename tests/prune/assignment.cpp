@@ -113,7 +113,7 @@ double breach_of_optimality(const matrix& costs) {
     double worst = 0.0, largest = 1e-300;
     std::vector<bool> used(costs.cols());
     for (const std::uint32_t c : columns) used[c] = true;
-    for (std::size_t c = 0; c < costs.cols(); ++c)
+    for (std::size_t c = 0; c < costs.cols() && costs.rows() < costs.cols(); ++c)
         worst = std::max(worst, used[c] ? v[c] : std::fabs(v[c]));
     for (std::size_t r = 0; r < costs.rows(); ++r)
         for (std::size_t c = 0; c < costs.cols(); ++c) {

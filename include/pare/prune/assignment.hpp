@@ -31,8 +31,8 @@ class assignment {
     /// columns than were made. Allocates nothing.
     result<double> solve(matrix_view<const float> costs, std::span<std::uint32_t> columns) noexcept;
 
-    /// After solve(): prices with cost(r, c) >= row + column price, equal where r has c, column
-    /// prices <= 0 and 0 where no row has c. They prove that the sum is least.
+    /// After solve(): prices with cost(r, c) >= row + column price, equal where r has c; if rows <
+    /// cols, column prices are <= 0, and 0 where no row has c. They prove that the sum is least.
     std::span<const double> row_prices() const noexcept { return row_prices_.span().first(rows_); }
     std::span<const double> column_prices() const noexcept {
         return column_prices_.span().first(cols_);

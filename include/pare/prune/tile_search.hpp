@@ -159,7 +159,8 @@ result<tile_search<N, M>> tile_search<N, M>::make(std::size_t max_rows, std::siz
     made.cols_ = cols;
     made.kept_ = kept;
     made.n_stripes_ = (kept + M - 1) / M;
-    const std::size_t rows = padded_to_lanes(max_rows), stripes = made.n_stripes_;
+    const std::size_t rows = padded_to_lanes(max_rows == 0 ? 1 : max_rows),
+                      stripes = made.n_stripes_;
     bool ok = true;
     const auto grow = [&](auto& memory, std::size_t size) {
         auto grown = std::remove_reference_t<decltype(memory)>::make(size);
@@ -188,7 +189,7 @@ result<tile_search<N, M>> tile_search<N, M>::make(std::size_t max_rows, std::siz
 template <int N, int M>
 void tile_search<N, M>::start(std::size_t n_rows, float scale) noexcept {
     scale_ = scale;
-    rows_ = padded_to_lanes(n_rows);
+    rows_ = padded_to_lanes(n_rows == 0 ? 1 : n_rows);
     round_ = 0;
     std::memset(scores_.data(), 0, (cols_ + 1) * rows_ * sizeof(float));
 }
