@@ -4,6 +4,7 @@
 #define PARE_TESTS_CONTRACT_POLICIES_HPP
 
 #include <pare/prune/dense.hpp>
+#include <pare/prune/hinm.hpp>
 #include <pare/prune/magnitude.hpp>
 #include <pare/prune/n_m.hpp>
 #include <pare/prune/optimal_brain.hpp>
@@ -24,7 +25,8 @@ using n_m_patterns =
 
 using patterns = std::tuple<prune::dense, prune::n_m<1, 1>, prune::n_m<1, 2>, prune::n_m<2, 4>,
                             prune::n_m<3, 4>, prune::n_m<1, 8>, prune::n_m<3, 7>, prune::n_m<8, 16>,
-                            prune::n_m<5, 32>, prune::unstructured>;
+                            prune::n_m<5, 32>, prune::hinm<2, 4, 4>, prune::hinm<1, 4, 32>,
+                            prune::hinm<3, 7, 1>, prune::unstructured>;
 
 }  // namespace pare::testing
 
