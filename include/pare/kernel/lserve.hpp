@@ -52,9 +52,11 @@ struct lserve {
             const auto order = memory.order.span().first(n_pages - 2);
             std::size_t page = 0;
             for (const kv::ledger_row* row = head.first; row != nullptr; row = row->next, ++page) {
+#if PARE_HAS_SIMD
                 if (row->ahead != nullptr)
                     for (std::size_t at = 0; at < 2 * head.layout->range_bytes(); at += 64)
                         simd::prefetch(row->ahead->block, head.layout->ranges_at() + at);
+#endif
                 scores[page] = simd::page_score(*head.layout, row->block, row->size, parts);
             }
             for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i + 1;  // between the two
