@@ -104,7 +104,6 @@ void dot_keys(const block_sizes& sizes, const std::array<const std::byte*, Tiles
         std::array<stored_group<E>, Tiles> keys;
         PARE_UNROLL
         for (std::size_t i = 0; i < Tiles; ++i) keys[i] = load_group<E>(tiles[i] + g * bytes);
-        PARE_UNROLL
         for (std::size_t k = 0; k < depth; ++k) {
             std::array<group_of_floats, Tiles> key;
             PARE_UNROLL
@@ -156,7 +155,6 @@ void add_values(const block_sizes& sizes, std::span<const kv_block> blocks, std:
             std::array<stored_group<E>, Groups> values;
             PARE_UNROLL
             for (std::size_t g = 0; g < Groups; ++g) values[g] = load_group<E>(value + g * bytes);
-            PARE_UNROLL
             for (std::size_t k = 0; k < depth; ++k) {
                 std::array<group_of_floats, Groups> x;
                 PARE_UNROLL
