@@ -156,6 +156,7 @@ void register_products();
 void register_ceilings();
 void register_conversions();
 void register_attention();
+void register_permutations();
 
 /// Shared memory of at least 1 GB, larger than any cache.
 std::span<std::byte> arena();

@@ -28,6 +28,8 @@
 #include "kv/tracker.hpp"
 #include "kv/window.hpp"
 #include "kv/zipvl.hpp"
+#include "prune/column_order.hpp"
+#include "prune/gyro.hpp"
 #include "prune/observer.hpp"
 #include "prune/optimal_brain.hpp"
 #include "prune/wanda.hpp"

@@ -107,6 +107,19 @@ float run_cache(pare::kv::element type) {
     return kept;
 }
 
+/// Orders of rows and columns, which differ where sums are rounded otherwise. @return whether found
+bool run_search(const weight_array& weights) {
+    weight_array scores = weights;
+    for (float& x : scores) x = x < 0.0f ? -x : x;
+    const pare::matrix_view<const float> view(scores.data(), rows, cols);
+    pare::thread_pool pool(2);
+    const auto tiles = pare::prune::gyro{.rounds = 3}.search(
+        view, pare::prune::hinm<2, 4, 8>{.vector_sparsity = 0.5f}, pool);
+    const auto columns =
+        pare::prune::column_order{.rounds = 1}.search({&view, 1}, pare::prune::n_m<1, 3>{}, pool);
+    return tiles && columns;
+}
+
 }  // namespace
 
 float MIXED_FLAGS_NAME(const char* path);
@@ -118,6 +131,7 @@ float MIXED_FLAGS_NAME(const char* path) {
     pare::random random(1);
     for (float& w : weights) w = static_cast<float>(random.below(17));
     for (float& v : x) v = static_cast<float>(random.below(9));
+    if (!run_search(weights)) return -1.0f;
     float sum = 0.0f;
     for (const float part :
          {run_layer<pare::prune::n_m<2, 4>, float>(path, weights, x),

@@ -41,7 +41,7 @@ class assignment {
   private:
     static constexpr std::size_t lanes = 8;
     // Beyond any path length; finite, for -ffast-math forgets what infinity is.
-    static constexpr double far = 1e299, closed = 1e300;
+    static constexpr double beyond = 1e299, closed = 1e300;
 
     status check(matrix_view<const float> costs, std::span<std::uint32_t> columns) noexcept;
     void reduce_columns(matrix_view<const float> costs) noexcept;
@@ -52,7 +52,7 @@ class assignment {
     buffer<double> row_prices_, column_prices_;
     buffer<double> open_price_;        // (cols) the column's price, `closed` once on the tree
     buffer<double> distance_;          // (cols) of the shortest path found to an open column
-    buffer<double> taken_;             // (cols) 0, or `far` when a row has the column
+    buffer<double> taken_;             // (cols) 0, or `beyond` when a row has the column
     buffer<std::int64_t> parent_;      // (cols) the row before it on that path
     buffer<std::uint32_t> row_of_;     // (cols)
     buffer<std::uint32_t> column_of_;  // (rows)
@@ -134,7 +134,7 @@ inline void assignment::reduce_columns(matrix_view<const float> costs) noexcept 
         if (column_of_[r] != none) continue;
         column_of_[r] = static_cast<std::uint32_t>(c);
         row_of_[c] = r;
-        taken_[c] = far;
+        taken_[c] = beyond;
     }
 }
 
@@ -142,7 +142,8 @@ inline void assignment::reduce_columns(matrix_view<const float> costs) noexcept 
 // no row has; then prices change so that costs on the path are tight, and its columns move on by
 // one.
 inline void assignment::add_row(matrix_view<const float> costs, std::uint32_t row) noexcept {
-    for (std::size_t c = 0; c < cols_; ++c) open_price_[c] = column_prices_[c], distance_[c] = far;
+    for (std::size_t c = 0; c < cols_; ++c)
+        open_price_[c] = column_prices_[c], distance_[c] = beyond;
     std::size_t n_tree = 0;
     double reached = 0.0;
     std::uint32_t column = none;
@@ -158,11 +159,11 @@ inline void assignment::add_row(matrix_view<const float> costs, std::uint32_t ro
         if (row_of_[column] == none) break;
         tree_[n_tree] = column;
         tree_distance_[n_tree++] = reached;
-        distance_[column] = far;
+        distance_[column] = beyond;
         open_price_[column] = -closed;
         at = row_of_[column];
     }
-    taken_[column] = far;
+    taken_[column] = beyond;
     row_prices_[row] += reached;
     for (std::size_t i = 0; i < n_tree; ++i) {
         const double change = reached - tree_distance_[i];
@@ -186,7 +187,7 @@ inline std::uint32_t assignment::relax(std::span<const float> costs, std::uint32
     const auto load = [](auto& to, const auto* from) { std::memcpy(&to, from, sizeof(to)); };
     const auto store = [](auto* to, const auto& from) { std::memcpy(to, &from, sizeof(from)); };
     const std::size_t whole = cols_ / lanes * lanes;
-    doubles nearest = doubles{} + far, nearest_free = doubles{} + far;
+    doubles nearest = doubles{} + beyond, nearest_free = doubles{} + beyond;
     words where{}, where_free{};  // each lane's first column at that distance, / lanes
     for (std::size_t c = 0; c < whole; c += lanes) {
         floats cost;
@@ -206,10 +207,10 @@ inline std::uint32_t assignment::relax(std::span<const float> costs, std::uint32
         where_free = if_free < nearest_free ? at : where_free;
         nearest_free = if_free < nearest_free ? if_free : nearest_free;
     }
-    double least = far;
+    double least = beyond;
     std::uint32_t found = none;
     const auto offer = [&](double distance, std::size_t column, bool free) {
-        if (distance < least || (free && distance == least && distance < far))
+        if (distance < least || (free && distance == least && distance < beyond))
             least = distance, found = static_cast<std::uint32_t>(column);
     };
     for (std::size_t i = 0; i < lanes; ++i)

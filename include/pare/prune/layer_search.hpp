@@ -8,7 +8,6 @@
 #include "search_limit.hpp"
 #include "tile_search.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -64,10 +63,13 @@ class layer_search {
                  Observer& observe) noexcept
         : scores_(scores), seed_(seed), run_(&run), observe_(&observe) {}
 
+    static void assign(std::span<const std::uint32_t> from, std::span<std::uint32_t> to) noexcept {
+        for (std::size_t i = 0; i < from.size(); ++i) to[i] = from[i];
+    }
+    static std::size_t least(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
     static void copy(const hinm_order& from, hinm_order& to) noexcept {
-        std::copy(from.outputs().begin(), from.outputs().end(), to.outputs().begin());
-        for (std::size_t t = 0; t < from.n_tiles(); ++t)
-            std::copy(from.columns(t).begin(), from.columns(t).end(), to.columns(t).begin());
+        assign(from.outputs(), to.outputs());
+        for (std::size_t t = 0; t < from.n_tiles(); ++t) assign(from.columns(t), to.columns(t));
     }
     random draw(std::size_t which) const noexcept {
         random mixed(seed_ + phase_ * 0x9e3779b97f4a7c15u);
@@ -118,8 +120,8 @@ result<layer_search<N, M, E, Observer>> layer_search<N, M, E, Observer>::make(
     if (!retained) return retained.error();
     if (!other_retained) return other_retained.error();
     if (!outputs) return outputs.error();
-    const std::size_t rows = std::min(start.tile_rows(), scores.rows());
-    for (std::size_t i = 0; i < std::min(n_slots, start.n_tiles()); ++i) {
+    const std::size_t rows = least(start.tile_rows(), scores.rows());
+    for (std::size_t i = 0; i < least(n_slots, start.n_tiles()); ++i) {
         auto slot = tile::make(rows, scores.cols(), start.kept());
         if (!slot) return slot.error();
         made.slots_[i] = *std::move(slot);
@@ -141,7 +143,7 @@ bool layer_search<N, M, E, Observer>::work_on_tiles(candidate& on, search_limit*
     const std::size_t n_tiles = on.order.n_tiles();
     for (std::size_t first = 0; first < n_tiles; first += n_slots) {
         if (limit != nullptr && (*limit)()) return false;
-        const std::size_t n = std::min(n_slots, n_tiles - first);
+        const std::size_t n = least(n_slots, n_tiles - first);
         run_->parallel_for(n, 1, [&](std::size_t begin, std::size_t end) {
             for (std::size_t i = begin; i < end; ++i) {
                 tile& at = slots_[i];
@@ -150,8 +152,7 @@ bool layer_search<N, M, E, Observer>::work_on_tiles(candidate& on, search_limit*
                 at.read(scores_, on.order.outputs_of(first + i));
                 at.place(std::as_const(on.order).columns(first + i));
                 work(at, numbers);
-                const auto columns = at.columns();
-                std::copy(columns.begin(), columns.end(), on.order.columns(first + i).begin());
+                assign(at.columns(), on.order.columns(first + i));
                 on.retained[first + i] = at.retained();
             }
         });
@@ -194,7 +195,7 @@ template <int N, int M, executor E, search_observer Observer>
 void layer_search<N, M, E, Observer>::anneal_rows(search_limit& limit) noexcept {
     copy(best_.order, other_.order);
     random numbers = draw(0);
-    const std::size_t doubled = std::min<std::size_t>(rounds_ / 2, 6);
+    const std::size_t doubled = least(rounds_ / 2, 6);
     outputs_.anneal(scores_, other_.order.outputs(), scores_.rows() << (6 + doubled), numbers,
                     *run_, limit);
     const bool whole = work_on_tiles(other_, &limit, [&](tile& at, random& own) {
@@ -216,7 +217,7 @@ void layer_search<N, M, E, Observer>::go_on(search_limit& limit) noexcept {
         });
     else if (has_rows && rounds_ % 2 == 1) anneal_rows(limit);
     else {
-        const std::size_t doubled = std::min<std::size_t>(rounds_ / 2, 6);
+        const std::size_t doubled = least(rounds_ / 2, 6);
         const std::size_t n_exchanges = best_.order.kept() << (6 + doubled);
         work_on_tiles(best_, &limit, [&](tile& at, random& own) {
             serial alone;
