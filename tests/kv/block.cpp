@@ -246,7 +246,6 @@ TEST_CASE("scales per channel take 4 bytes a channel, padded to groups") {
 }
 
 TEST_CASE("tokens written together are those written one by one, but for scales per channel") {
-    pare::random random(4);
     for (const element e : all_elements)
         for (const bool hadamard : {false, true}) {
             written_block together(e, e, 18), single(e, e, 18);
