@@ -41,7 +41,7 @@ class regrouping {
     template <int N, int M, executor E, class Stop>
     void all_pairs(column_tile<N, M>& tile, E& run, Stop&& stop) noexcept;
     template <int N, int M>
-    bool take_in(column_tile<N, M>& tile, std::size_t outside) noexcept;
+    bool take_in(column_tile<N, M>& tile, std::size_t outside, std::uint64_t since) noexcept;
 
     std::uint64_t round_ = 0;        // of the tournament
     buffer<std::uint64_t> changed_;  // (stripes) round of the last change
@@ -116,12 +116,15 @@ void regrouping::all_pairs(column_tile<N, M>& tile, E& run, Stop&& stop) noexcep
     }
 }
 
-// Puts a column that is not kept where it gains most, if it does.
+// Puts a column that is not kept where it gains most, if it does, among the stripes that changed in
+// round `since` or later.
 template <int N, int M>
-bool regrouping::take_in(column_tile<N, M>& tile, std::size_t outside) noexcept {
+bool regrouping::take_in(column_tile<N, M>& tile, std::size_t outside,
+                         std::uint64_t since) noexcept {
     float best = 0.0f;
     std::size_t place = outside;
     for (std::size_t s = 0; s < tile.n_stripes(); ++s) {
+        if (changed_[s] < since) continue;
         // No place in the stripe gains more than the column beside all of them less the least loss.
         const float at_most =
             excess_of(tile.column(outside), tile.next(s), tile.rows()) - tile.least_loss(s);
@@ -141,11 +144,15 @@ template <int N, int M, executor E, class Stop>
 void regrouping::run(column_tile<N, M>& tile, E& run, Stop&& stop) noexcept {
     round_ = 0;
     for (std::uint64_t& changed : changed_.span()) changed = 0;
+    std::uint64_t since = 0;  // when columns outside last met all stripes
     for (bool changed = true; changed && !stop();) {
         changed = false;
         all_pairs(tile, run, stop);
         for (std::size_t i = tile.kept(); i < tile.cols() && !stop(); ++i)
-            changed = take_in(tile, tile.slot_of(i)) || changed;
+            // What leaves for the column has met none of the others.
+            for (std::uint64_t from = since; take_in(tile, tile.slot_of(i), from); from = 0)
+                changed = true;
+        since = round_;
     }
 }
 
