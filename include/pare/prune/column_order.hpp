@@ -107,35 +107,35 @@ result<column_order_result> column_order::search(
     if (!made) return made.error();
     detail::tile_search<N, M>& all = *made;
 
-    all.start(*rows, detail::unit_of(layers));
+    all.tile.start(*rows, detail::unit_of(layers));
     std::size_t first = 0;
-    for (const auto& layer : layers) all.read(layer, first), first += layer.rows();
-    all.place(identity->columns(0));
+    for (const auto& layer : layers) all.tile.read(layer, first), first += layer.rows();
+    all.tile.place(identity->columns(0));
     double total = 0.0;
-    for (const float x : all.scores()) total += static_cast<double>(x);
+    for (const float x : all.tile.scores()) total += static_cast<double>(x);
     const auto share = [total](double sum) { return total > 0.0 ? sum / total : 1.0; };
     column_order_report report;
-    report.identity = share(all.retained());
-    report.unstructured = share(detail::unstructured_sum<N, M>(all.scores(), *rows, cols));
+    report.identity = share(all.tile.retained());
+    report.unstructured = share(detail::unstructured_sum<N, M>(all.tile.scores(), *rows, cols));
 
     random draw(seed);
     const auto told = [&] {
-        if (!observe(search_progress{report.rounds, share(all.retained())})) limit.cancel();
+        if (!observe(search_progress{report.rounds, share(all.tile.retained())})) limit.cancel();
     };
     if (!start.empty()) {
         if (start.size() != cols)
             return error{errc::shape_mismatch, "column_order: the start is for other columns"};
         for (std::size_t i = 0; i < cols; ++i) identity->columns(0)[i] = start[i];
         if (auto ok = identity->check(); !ok) return ok.error();
-        const double before = all.retained();
-        all.place(start);
-        if (all.retained() < before) {
+        const double before = all.tile.retained();
+        all.tile.place(start);
+        if (all.tile.retained() < before) {
             for (std::size_t i = 0; i < cols; ++i)
                 identity->columns(0)[i] = static_cast<std::uint32_t>(i);
-            all.place(identity->columns(0));
+            all.tile.place(identity->columns(0));
         }
     } else {
-        all.reassign_all(draw, run, limit);
+        all.reassign(draw, run, limit);
     }
     all.settle(run, limit);
     told();
@@ -145,8 +145,8 @@ result<column_order_result> column_order::search(
         ++report.rounds;
         all.anneal(cols << (6 + doubled), draw, run, limit);
     }
-    report.retained = share(all.retained());
-    for (std::size_t i = 0; i < cols; ++i) (*given)[i] = all.columns()[i];
+    report.retained = share(all.tile.retained());
+    for (std::size_t i = 0; i < cols; ++i) (*given)[i] = all.tile.columns()[i];
     return column_order_result{*std::move(given), report};
 }
 

@@ -21,7 +21,7 @@ namespace pare::prune::inline PARE_ARCH_NAMESPACE::detail {
 template <int N, int M, executor E, search_observer Observer>
 class layer_search {
   public:
-    using tile = tile_search<N, M>;
+    using search = tile_search<N, M>;
 
     /// `start` is what the search may not fall below. scores, run and observe must outlive it.
     static result<layer_search> make(matrix_view<const float> scores, hinm_order start,
@@ -98,7 +98,7 @@ class layer_search {
     double total_ = 0.0;  // of all scores, scaled like what is retained
     std::size_t rounds_ = 0;
     candidate best_, other_;
-    std::array<tile, n_slots> slots_;
+    std::array<search, n_slots> slots_;
     output_search outputs_;
 };
 
@@ -122,14 +122,14 @@ result<layer_search<N, M, E, Observer>> layer_search<N, M, E, Observer>::make(
     if (!outputs) return outputs.error();
     const std::size_t rows = least(start.tile_rows(), scores.rows());
     for (std::size_t i = 0; i < least(n_slots, start.n_tiles()); ++i) {
-        auto slot = tile::make(rows, scores.cols(), start.kept());
+        auto slot = search::make(rows, scores.cols(), start.kept());
         if (!slot) return slot.error();
         made.slots_[i] = *std::move(slot);
     }
     made.other_ = {*std::move(other), *std::move(other_retained)};
     made.best_ = {std::move(start), *std::move(retained)};
     made.outputs_ = *std::move(outputs);
-    made.work_on_tiles(made.best_, nullptr, [](tile&, random&) {});
+    made.work_on_tiles(made.best_, nullptr, [](search&, random&) {});
     return made;
 }
 
@@ -146,14 +146,14 @@ bool layer_search<N, M, E, Observer>::work_on_tiles(candidate& on, search_limit*
         const std::size_t n = least(n_slots, n_tiles - first);
         run_->parallel_for(n, 1, [&](std::size_t begin, std::size_t end) {
             for (std::size_t i = begin; i < end; ++i) {
-                tile& at = slots_[i];
+                search& at = slots_[i];
                 random numbers = draw(first + i);
-                at.start(on.order.outputs_of(first + i).size(), scale_);
-                at.read(scores_, on.order.outputs_of(first + i));
-                at.place(std::as_const(on.order).columns(first + i));
+                at.tile.start(on.order.outputs_of(first + i).size(), scale_);
+                at.tile.read(scores_, on.order.outputs_of(first + i));
+                at.tile.place(std::as_const(on.order).columns(first + i));
                 work(at, numbers);
-                assign(at.columns(), on.order.columns(first + i));
-                on.retained[first + i] = at.retained();
+                assign(at.tile.columns(), on.order.columns(first + i));
+                on.retained[first + i] = at.tile.retained();
             }
         });
         if (limit != nullptr) report(*limit);
@@ -165,7 +165,7 @@ template <int N, int M, executor E, search_observer Observer>
 double layer_search<N, M, E, Observer>::offer(const hinm_order& order,
                                               search_limit& limit) noexcept {
     copy(order, other_.order);
-    if (!work_on_tiles(other_, &limit, [](tile&, random&) {})) return 0.0;
+    if (!work_on_tiles(other_, &limit, [](search&, random&) {})) return 0.0;
     const double offered = share(other_);
     take_if_better();
     return offered;
@@ -179,12 +179,13 @@ result<typename layer_search<N, M, E, Observer>::phases> layer_search<N, M, E, O
     random numbers = draw(0);
     if (auto ok = outputs_.permute(scores_, other_.order.outputs(), numbers, *run_, limit); !ok)
         return ok.error();
-    if (!work_on_tiles(other_, &limit, [](tile& at, random&) { at.keep_best(); })) return found;
+    if (!work_on_tiles(other_, &limit, [](search& at, random&) { at.tile.keep_best(); }))
+        return found;
     found.output = found.input = share(other_);
     // Tiles that it does not reach stay as the first phase left them.
-    work_on_tiles(other_, &limit, [&](tile& at, random& own) {
+    work_on_tiles(other_, &limit, [&](search& at, random& own) {
         serial alone;
-        at.reassign_all(own, alone, limit);
+        at.reassign(own, alone, limit);
     });
     found.input = share(other_);
     take_if_better();
@@ -198,10 +199,10 @@ void layer_search<N, M, E, Observer>::anneal_rows(search_limit& limit) noexcept 
     const std::size_t doubled = least(rounds_ / 2, 6);
     outputs_.anneal(scores_, other_.order.outputs(), scores_.rows() << (6 + doubled), numbers,
                     *run_, limit);
-    const bool whole = work_on_tiles(other_, &limit, [&](tile& at, random& own) {
+    const bool whole = work_on_tiles(other_, &limit, [&](search& at, random& own) {
         serial alone;
-        at.keep_best();
-        at.reassign_all(own, alone, limit);
+        at.tile.keep_best();
+        at.reassign(own, alone, limit);
         at.settle(alone, limit);
     });
     if (whole) take_if_better();
@@ -211,7 +212,7 @@ template <int N, int M, executor E, search_observer Observer>
 void layer_search<N, M, E, Observer>::go_on(search_limit& limit) noexcept {
     const bool has_rows = best_.order.n_tiles() > 1 && best_.order.kept() < best_.order.cols();
     if (rounds_ == 0)
-        work_on_tiles(best_, &limit, [&](tile& at, random&) {
+        work_on_tiles(best_, &limit, [&](search& at, random&) {
             serial alone;
             at.settle(alone, limit);
         });
@@ -219,7 +220,7 @@ void layer_search<N, M, E, Observer>::go_on(search_limit& limit) noexcept {
     else {
         const std::size_t doubled = least(rounds_ / 2, 6);
         const std::size_t n_exchanges = best_.order.kept() << (6 + doubled);
-        work_on_tiles(best_, &limit, [&](tile& at, random& own) {
+        work_on_tiles(best_, &limit, [&](search& at, random& own) {
             serial alone;
             at.anneal(n_exchanges, own, alone, limit);
         });

@@ -5,62 +5,16 @@
 
 #include "balanced_k_means.hpp"
 #include "exponential.hpp"
+#include "lost_vectors.hpp"
+#include "search_input.hpp"
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 #include <utility>
 
 namespace pare::prune::inline PARE_ARCH_NAMESPACE::detail {
-
-/// What is lost of the sums a[i] + b[i] >= 0 when the n_kept largest stay. n a multiple of n_lanes.
-/// The threshold is found by bisection over the bits, so that no sum is moved.
-inline float lost_of(const float* a, const float* b, std::size_t n, std::size_t n_kept) noexcept {
-    lanes x, y;
-    const auto at = [&](std::size_t i) {
-        load(x, a + i), load(y, b + i), max_of(x, x + y, lanes{});
-    };
-    const auto count = [&](std::int32_t threshold) {  // sums >= threshold
-        lane_bits found{};
-        for (std::size_t i = 0; i < n; i += n_lanes) {
-            at(i);
-            found -= reinterpret_cast<lane_bits>(x) >= threshold;
-        }
-        std::size_t total = 0;
-        for (std::size_t i = 0; i < n_lanes; ++i) total += static_cast<std::size_t>(found[i]);
-        return total;
-    };
-    std::int32_t low = 0x7f800000, high = 0;  // soon count(low) >= n_kept > count(high)
-    lane_bits least = lane_bits{} + low, most{};
-    for (std::size_t i = 0; i < n; i += n_lanes) {
-        at(i);
-        const lane_bits bits = reinterpret_cast<lane_bits>(x);
-        least = bits < least ? bits : least;
-        most = bits > most ? bits : most;
-    }
-    for (std::size_t i = 0; i < n_lanes; ++i) {
-        low = least[i] < low ? least[i] : low;
-        high = most[i] >= high ? most[i] + 1 : high;
-    }
-    std::size_t n_above = n;
-    while (high - low > 1 && n_above != n_kept) {
-        const std::int32_t middle = low + (high - low) / 2;
-        const std::size_t found = count(middle);
-        if (found >= n_kept) low = middle, n_above = found;
-        else high = middle;
-    }
-    lanes lost{};
-    for (std::size_t i = 0; i < n; i += n_lanes) {
-        at(i);
-        lost += reinterpret_cast<lane_bits>(x) >= low ? lanes{} : x;
-    }
-    // Where the loop ended at one value, those equal to it are left over.
-    const float ties = n_above == n_kept ? 0.0f : static_cast<float>(n_above - n_kept);
-    return sum_of(lost) + ties * std::bit_cast<float>(low);
-}
 
 /// Which rows share a tile, so that the best column vectors of all tiles keep most: gyro's output
 /// channel permutation, by sampling, balanced clustering and assignment.
@@ -135,20 +89,15 @@ inline result<output_search> output_search::make(std::size_t rows, std::size_t c
     const std::size_t tiles = made.n_tiles_ = (rows + tile_rows - 1) / tile_rows;
     const std::size_t samples = tiles * (tile_rows < 8 ? tile_rows : 8);
     bool ok = true;
-    const auto grow = [&](auto& memory, std::size_t size) {
-        auto grown = std::remove_reference_t<decltype(memory)>::make(size);
-        if (grown) memory = *std::move(grown);
-        ok = ok && grown;
-    };
-    grow(made.rest_, tiles * made.stride_);
-    grow(made.clusters_, tiles * made.stride_);
-    grow(made.points_, samples * made.stride_);
-    grow(made.costs_, tiles * tiles);
-    grow(made.lost_of_, tiles);
-    grow(made.sampled_, samples);
-    grow(made.members_, samples);
-    grow(made.goes_to_, tiles);
-    grow(made.before_, rows);
+    make_array(made.rest_, tiles * made.stride_, ok);
+    make_array(made.clusters_, tiles * made.stride_, ok);
+    make_array(made.points_, samples * made.stride_, ok);
+    make_array(made.costs_, tiles * tiles, ok);
+    make_array(made.lost_of_, tiles, ok);
+    make_array(made.sampled_, samples, ok);
+    make_array(made.members_, samples, ok);
+    make_array(made.goes_to_, tiles, ok);
+    make_array(made.before_, rows, ok);
     auto k_means = balanced_k_means::make(samples, tiles, made.stride_);
     auto solver = assignment::make(tiles, tiles);
     if (!ok || !k_means || !solver)
