@@ -6,6 +6,7 @@
 #include "../../core/tensor_view.hpp"
 #include "../../kv/block.hpp"
 #include "../../kv/ledger.hpp"
+#include "../../kv/shape.hpp"
 #include "../score_tap.hpp"
 #include "exp.hpp"
 #include "kv_block.hpp"
