@@ -3,6 +3,7 @@
 #ifndef PARE_KV_A2SF_HPP
 #define PARE_KV_A2SF_HPP
 
+#include "../core/dtype.hpp"
 #include "concepts.hpp"
 #include "decay.hpp"
 
@@ -28,7 +29,7 @@ struct a2sf {
         for (std::size_t t = 0; t < scores.size(); ++t) scores[t] = head.attention[t];
     }
     status check() const noexcept {
-        if (!(0.0f <= forgetting && forgetting <= 1.0f))
+        if (is_nan(forgetting) || !(0.0f <= forgetting && forgetting <= 1.0f))
             return error{errc::invalid_argument, "forgetting is between 0 and 1"};
         return {};
     }

@@ -3,6 +3,7 @@
 #ifndef PARE_KV_ADA_HPP
 #define PARE_KV_ADA_HPP
 
+#include "../core/dtype.hpp"
 #include "concepts.hpp"
 #include "uniform.hpp"
 
@@ -26,7 +27,7 @@ struct ada {
         return static_cast<std::size_t>(safeguard * static_cast<float>(tokens(layer, n_layers)));
     }
     status check() const noexcept {
-        if (!(0.0f <= safeguard && safeguard <= 1.0f))
+        if (is_nan(safeguard) || !(0.0f <= safeguard && safeguard <= 1.0f))
             return error{errc::invalid_argument, "safeguard is between 0 and 1"};
         if constexpr (checkable<PerHead>) return per_head.check();
         else return {};

@@ -3,6 +3,7 @@
 #ifndef PARE_KV_PYRAMID_HPP
 #define PARE_KV_PYRAMID_HPP
 
+#include "../core/dtype.hpp"
 #include "concepts.hpp"
 
 #include <cstddef>
@@ -25,7 +26,8 @@ struct pyramid {
         return observed + static_cast<std::size_t>(most + share * (least - most) + 0.5f);
     }
     status check() const noexcept {
-        if (!(1.0f <= beta)) return error{errc::invalid_argument, "beta is 1 at least"};
+        if (is_nan(beta) || !(1.0f <= beta))
+            return error{errc::invalid_argument, "beta is 1 at least"};
         return {};
     }
 };

@@ -3,6 +3,7 @@
 #ifndef PARE_KV_ZIPVL_HPP
 #define PARE_KV_ZIPVL_HPP
 
+#include "../core/dtype.hpp"
 #include "concepts.hpp"
 
 #include <cstddef>
@@ -22,7 +23,10 @@ struct zipvl {
     std::size_t tokens(std::size_t, std::size_t) const noexcept { return tokens_per_head; }
     std::size_t enough(std::span<const float> descending) const noexcept {
         double total = 0.0, sum = 0.0;
-        for (const float score : descending) total += static_cast<double>(score);
+        for (const float score : descending) {
+            if (!is_finite(score)) return descending.size();
+            total += static_cast<double>(score);
+        }
         for (std::size_t n = 0; n < descending.size(); ++n) {
             sum += static_cast<double>(descending[n]);
             if (sum >= static_cast<double>(mass) * total) return n + 1;
@@ -30,7 +34,7 @@ struct zipvl {
         return descending.size();
     }
     status check() const noexcept {
-        if (!(0.0f < mass && mass <= 1.0f))
+        if (is_nan(mass) || !(0.0f < mass && mass <= 1.0f))
             return error{errc::invalid_argument, "mass is above 0 and at most 1"};
         return {};
     }

@@ -3,6 +3,7 @@
 #ifndef PARE_PRUNE_HINM_HPP
 #define PARE_PRUNE_HINM_HPP
 
+#include "../core/dtype.hpp"
 #include "concepts.hpp"
 #include "hinm_order.hpp"
 #include "keep_vectors.hpp"
@@ -31,7 +32,8 @@ struct hinm {
     float vector_sparsity = 0.5f;  ///< share of the columns that a tile drops, in [0, 1)
 
     status check() const noexcept {
-        if (vector_sparsity >= 0.0f && vector_sparsity < 1.0f) return {};
+        if (!is_nan(vector_sparsity) && vector_sparsity >= 0.0f && vector_sparsity < 1.0f)
+            return {};
         return error{errc::invalid_argument, "hinm: vector_sparsity must be in [0, 1)"};
     }
 

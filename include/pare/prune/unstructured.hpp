@@ -3,6 +3,7 @@
 #ifndef PARE_PRUNE_UNSTRUCTURED_HPP
 #define PARE_PRUNE_UNSTRUCTURED_HPP
 
+#include "../core/dtype.hpp"
 #include "concepts.hpp"
 
 #include <array>
@@ -18,7 +19,7 @@ struct unstructured {
     float sparsity = 0.5f;  ///< fraction of zeros, in [0, 1)
 
     status check() const noexcept {
-        if (sparsity >= 0.0f && sparsity < 1.0f) return {};
+        if (!is_nan(sparsity) && sparsity >= 0.0f && sparsity < 1.0f) return {};
         return error{errc::invalid_argument, "unstructured: sparsity must be in [0, 1)"};
     }
 
