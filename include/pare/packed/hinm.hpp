@@ -189,19 +189,29 @@ result<hinm<N, M, typename Codec::value_type>> pack(matrix_view<const float> wei
     return packed;
 }
 
-/// Whether outputs and columns exist and are listed once, and indices name columns of their groups
-/// in ascending order: a kernel may run only on weights that pass. Allocates a copy of the lists.
+/// The order that packed weights are in, to go on searching from or to plan with. @return
+/// out_of_memory
+/// @pre packed.is_sound()
 template <int N, int M, class T>
-status check(const hinm<N, M, T>& packed) noexcept {
-    if (!packed.is_sound()) return error{errc::malformed_file, "a shape that hinm cannot have"};
+result<prune::hinm_order> order_of(const hinm<N, M, T>& packed) noexcept {
     auto order = prune::hinm_order::make(packed.rows, packed.cols, packed.tile_rows, packed.kept,
                                          packed.dense);
-    if (!order) return order.error();
+    if (!order) return order;
     for (std::size_t i = 0; i < packed.rows; ++i)
         order->outputs()[i] = static_cast<std::uint32_t>(packed.output(i));
     for (std::size_t t = 0; t < packed.n_tiles(); ++t)
         for (std::size_t c = 0; c < packed.kept; ++c)
             order->columns(t)[c] = static_cast<std::uint32_t>(packed.tile_column(t, c));
+    return order;
+}
+
+/// Whether outputs and columns exist and are listed once, and indices name columns of their groups
+/// in ascending order: a kernel may run only on weights that pass. Allocates a copy of the lists.
+template <int N, int M, class T>
+status check(const hinm<N, M, T>& packed) noexcept {
+    if (!packed.is_sound()) return error{errc::malformed_file, "a shape that hinm cannot have"};
+    const auto order = order_of(packed);
+    if (!order) return order.error();
     if (auto ok = order->check(); !ok)
         return error{errc::malformed_file, ok.error().message, ok.error().where};
 
