@@ -17,6 +17,7 @@
 #include "kernel/token_select.hpp"
 #include "kv/a2sf.hpp"
 #include "kv/ada.hpp"
+#include "kv/cache_bytes.hpp"
 #include "kv/cam.hpp"
 #include "kv/gather.hpp"
 #include "kv/h2o.hpp"
