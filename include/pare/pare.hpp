@@ -30,9 +30,11 @@
 #include "kv/window.hpp"
 #include "kv/zipvl.hpp"
 #include "prune/column_order.hpp"
+#include "prune/flex_hinm.hpp"
 #include "prune/gyro.hpp"
 #include "prune/observer.hpp"
 #include "prune/optimal_brain.hpp"
+#include "prune/v_n_m.hpp"
 #include "prune/wanda.hpp"
 #include "version.hpp"
 

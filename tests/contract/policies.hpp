@@ -16,11 +16,13 @@
 #include <pare/kv/window.hpp>
 #include <pare/kv/zipvl.hpp>
 #include <pare/prune/dense.hpp>
+#include <pare/prune/flex_hinm.hpp>
 #include <pare/prune/hinm.hpp>
 #include <pare/prune/magnitude.hpp>
 #include <pare/prune/n_m.hpp>
 #include <pare/prune/optimal_brain.hpp>
 #include <pare/prune/unstructured.hpp>
+#include <pare/prune/v_n_m.hpp>
 #include <pare/prune/wanda.hpp>
 
 #include <tuple>
@@ -35,10 +37,13 @@ using n_m_patterns =
     std::tuple<prune::n_m<1, 1>, prune::n_m<1, 2>, prune::n_m<2, 4>, prune::n_m<3, 4>,
                prune::n_m<1, 8>, prune::n_m<3, 7>, prune::n_m<8, 16>, prune::n_m<5, 32>>;
 
-using patterns = std::tuple<prune::dense, prune::n_m<1, 1>, prune::n_m<1, 2>, prune::n_m<2, 4>,
-                            prune::n_m<3, 4>, prune::n_m<1, 8>, prune::n_m<3, 7>, prune::n_m<8, 16>,
-                            prune::n_m<5, 32>, prune::hinm<2, 4, 4>, prune::hinm<1, 4, 32>,
-                            prune::hinm<3, 7, 1>, prune::unstructured>;
+using patterns =
+    std::tuple<prune::dense, prune::n_m<1, 1>, prune::n_m<1, 2>, prune::n_m<2, 4>, prune::n_m<3, 4>,
+               prune::n_m<1, 8>, prune::n_m<3, 7>, prune::n_m<8, 16>, prune::n_m<5, 32>,
+               prune::hinm<2, 4, 4>, prune::hinm<1, 4, 32>, prune::hinm<3, 7, 1>,
+               prune::v_n_m<4, 2, 8>, prune::v_n_m<32, 1, 16>, prune::v_n_m<1, 3, 5>,
+               prune::flex_hinm<2, 4, 4>, prune::flex_hinm<1, 4, 32>, prune::flex_hinm<3, 7, 1>,
+               prune::unstructured>;
 
 using kv_policies =
     std::tuple<kv::policy<kv::a2sf>, kv::policy<kv::h2o>, kv::policy<kv::window>,

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <span>
+#include <type_traits>
 
 namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 
@@ -32,12 +33,23 @@ inline status check_statistic(std::span<const float> statistic, std::size_t cols
     return {};
 }
 
+template <pattern Pattern>
+status select(const Pattern& pattern, matrix_view<const float> scores, mask_view kept) noexcept {
+    if constexpr (std::is_same_v<decltype(pattern.select(scores, kept)), status>) {
+        return pattern.select(scores, kept);
+    } else {
+        pattern.select(scores, kept);
+        return {};
+    }
+}
+
 }  // namespace detail
 
 /// Scores the weights and selects the mask, both (rows, cols) = (output channels, input features).
 /// `scores` is scratch memory on entry and the saliency on return.
 /// @return the retained saliency, kept / total in [0, 1] (1 where the total is 0); not_a_number for
-/// NaN or infinite weights or scores, shape_mismatch, missing_calibration, invalid_argument.
+/// NaN or infinite weights or scores, shape_mismatch, missing_calibration, invalid_argument, and
+/// out_of_memory where the pattern needs some.
 template <saliency Saliency, pattern Pattern>
 result<double> prune(matrix_view<const float> weights, const Saliency& saliency,
                      const Pattern& pattern, const calibration& inputs, matrix_view<float> scores,
@@ -58,7 +70,7 @@ result<double> prune(matrix_view<const float> weights, const Saliency& saliency,
     saliency.score(weights, inputs, scores);
     if (auto ok = detail::check_finite(scores, "a saliency score is NaN or infinite"); !ok)
         return ok.error();
-    pattern.select(scores, kept);
+    if (auto ok = detail::select(pattern, scores, kept); !ok) return ok.error();
 
     double total = 0.0, retained = 0.0;
     for (std::size_t r = 0; r < scores.rows(); ++r)
