@@ -34,6 +34,7 @@
 #include "prune/gyro.hpp"
 #include "prune/observer.hpp"
 #include "prune/optimal_brain.hpp"
+#include "prune/permutation_plan.hpp"
 #include "prune/v_n_m.hpp"
 #include "prune/wanda.hpp"
 #include "version.hpp"
