@@ -3,6 +3,7 @@
 #include "options.hpp"
 
 #include "common/error.hpp"
+#include "common/positive.hpp"
 #include "linear.hpp"
 
 #include <CLI/CLI.hpp>
@@ -30,8 +31,9 @@ constexpr const char* notes =
     "KL(dense || recipe), top-1 the agreement with the dense model's likeliest token.\n"
     "Without --ids and --text: MODEL_eval.safetensors beside the model, else text that the dense\n"
     "model writes itself. Speeds are medians of the model alone, no sampling.\n"
-    "Every recipe runs with every --kv and every budget; recall is the share of the questions of\n"
-    "MODEL_eval.safetensors that are answered exactly.\n"
+    "Every recipe runs with every --kv and every budget: give several values after one flag, or\n"
+    "repeat it. Recall is the share of the questions of MODEL_eval.safetensors that are answered\n"
+    "exactly.\n"
     "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
 
 }  // namespace
@@ -55,19 +57,13 @@ std::optional<options> parse_options(int argc, char** argv) {
 
     CLI::App app(about, "pare_llm");
     app.footer(notes);
-    const auto repeatable = [&](const char* name, auto& values, const char* what) {
-        return app.add_option(name, values, what)
-            ->expected(1)
-            ->allow_extra_args(false)
-            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    };
     app.add_option("--model", o.model, "A .safetensors file, its .index.json, or their folder");
-    repeatable("--recipe", recipes, "What to do to the weights; repeatable (--list-recipes)");
-    repeatable("--kv", caches, "What keeps keys and values; repeatable (--list-kv)");
-    repeatable("--budget", o.budgets, "Tokens that each KV head may keep; repeatable")
-        ->check(CLI::PositiveNumber);
-    repeatable("--budget-mib", o.budgets_mib, "The same in MiB of a sequence's cache; repeatable")
-        ->check(CLI::PositiveNumber);
+    app.add_option("--recipe", recipes, "What to do to the weights (--list-recipes)");
+    app.add_option("--kv", caches, "What keeps keys and values (--list-kv)");
+    app.add_option("--budget", o.budgets, "Tokens that each KV head may keep")
+        ->check(tools::positive);
+    app.add_option("--budget-mib", o.budgets_mib, "The same in MiB of a sequence's cache")
+        ->check(tools::positive);
     app.add_option("--kv-chunk", o.kv_chunk,
                    "Tokens of a prompt that attend before the cache is cut to its budget; 1 treats "
                    "every token as decoding does")
