@@ -23,6 +23,11 @@ struct recipe {
     saliency_kind saliency = saliency_kind::magnitude;
 };
 
+/// Nothing is done to the weights.
+constexpr bool is_dense_as_stored(const recipe& r) {
+    return r.pattern == pattern_kind::dense && r.codec == codec_kind::stored;
+}
+
 /// Reads parts joined by '+', each `name[:argument]*`, in any order: at most one pattern, one codec
 /// and one saliency. @throws usage_error, with the list of what exists
 recipe parse_recipe(std::string_view text);

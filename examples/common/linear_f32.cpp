@@ -2,5 +2,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "linear_as.hpp"
 
-template std::unique_ptr<llm::linear> llm::make_linear_as<pare::bf16>(
+template std::unique_ptr<tools::linear> tools::make_linear_as<float>(
     pare::matrix_view<const float>, const tools::recipe&, const pare::prune::calibration&);

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#ifndef PARE_EXAMPLES_LLM_LINEAR_AS_HPP
-#define PARE_EXAMPLES_LLM_LINEAR_AS_HPP
+#ifndef PARE_EXAMPLES_COMMON_LINEAR_AS_HPP
+#define PARE_EXAMPLES_COMMON_LINEAR_AS_HPP
 
-#include "common/error.hpp"
+#include "error.hpp"
 #include "linear.hpp"
 
 #include <pare/kernel/gemm.hpp>
@@ -15,7 +15,7 @@
 // The body of make_linear for one codec. Each codec is instantiated in a file of its own, so that
 // they compile side by side.
 
-namespace llm {
+namespace tools {
 
 /// The N:M patterns the tool is compiled for.
 template <class Visitor>
@@ -29,16 +29,16 @@ bool any_compiled_n_m(Visitor visit) {
 /// A saliency chosen at run time; it is not worth a copy of every packing function. The caller sees
 /// to the calibration.
 struct chosen_saliency {
-    tools::saliency_kind kind;
+    saliency_kind kind;
 
     void score(pare::matrix_view<const float> weights, const pare::prune::calibration& inputs,
                pare::matrix_view<float> scores) const noexcept {
         switch (kind) {
-            case tools::saliency_kind::magnitude:
+            case saliency_kind::magnitude:
                 return pare::prune::magnitude{}.score(weights, inputs, scores);
-            case tools::saliency_kind::wanda:
+            case saliency_kind::wanda:
                 return pare::prune::wanda{}.score(weights, inputs, scores);
-            case tools::saliency_kind::optimal_brain:
+            case saliency_kind::optimal_brain:
                 return pare::prune::optimal_brain{}.score(weights, inputs, scores);
         }
     }
@@ -51,7 +51,7 @@ class packed_linear final : public linear {
 
     void apply(pare::matrix_view<const float> x, pare::matrix_view<float> y,
                std::span<const float> bias, pare::thread_pool& run) const override {
-        tools::value_of(pare::gemm(layer_, x, y, run, {.bias = bias}), "a linear layer");
+        value_of(pare::gemm(layer_, x, y, run, {.bias = bias}), "a linear layer");
     }
     const pare::layer_report& report() const override { return layer_.report(); }
 
@@ -60,29 +60,28 @@ class packed_linear final : public linear {
 };
 
 template <class T>
-std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights,
-                                       const tools::recipe& recipe,
+std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights, const recipe& r,
                                        const pare::prune::calibration& inputs) {
     std::unique_ptr<linear> made;
     const auto compress = [&](auto pattern) {
-        auto layer = tools::value_of(pare::compress(weights,
-                                                    pare::recipe{chosen_saliency{recipe.saliency},
-                                                                 pattern, pare::quant::cast<T>{}},
-                                                    inputs),
-                                     "recipe '" + recipe.text + "'");
+        auto layer = value_of(
+            pare::compress(
+                weights, pare::recipe{chosen_saliency{r.saliency}, pattern, pare::quant::cast<T>{}},
+                inputs),
+            "recipe '" + r.text + "'");
         made = std::make_unique<packed_linear<decltype(layer)>>(std::move(layer));
         return true;
     };
-    switch (recipe.pattern) {
-        case tools::pattern_kind::dense:
+    switch (r.pattern) {
+        case pattern_kind::dense:
             compress(pare::prune::dense{});
             break;
-        case tools::pattern_kind::unstructured:
-            compress(pare::prune::unstructured{.sparsity = recipe.sparsity});
+        case pattern_kind::unstructured:
+            compress(pare::prune::unstructured{.sparsity = r.sparsity});
             break;
-        case tools::pattern_kind::n_m:
+        case pattern_kind::n_m:
             any_compiled_n_m([&](auto pattern) {
-                return pattern.n == recipe.n && pattern.m == recipe.m && compress(pattern);
+                return pattern.n == r.n && pattern.m == r.m && compress(pattern);
             });
             break;
     }
@@ -90,15 +89,15 @@ std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights,
 }
 
 extern template std::unique_ptr<linear> make_linear_as<float>(pare::matrix_view<const float>,
-                                                              const tools::recipe&,
+                                                              const recipe&,
                                                               const pare::prune::calibration&);
 extern template std::unique_ptr<linear> make_linear_as<pare::f16>(pare::matrix_view<const float>,
-                                                                  const tools::recipe&,
+                                                                  const recipe&,
                                                                   const pare::prune::calibration&);
 extern template std::unique_ptr<linear> make_linear_as<pare::bf16>(pare::matrix_view<const float>,
-                                                                   const tools::recipe&,
+                                                                   const recipe&,
                                                                    const pare::prune::calibration&);
 
-}  // namespace llm
+}  // namespace tools
 
-#endif  // PARE_EXAMPLES_LLM_LINEAR_AS_HPP
+#endif  // PARE_EXAMPLES_COMMON_LINEAR_AS_HPP
