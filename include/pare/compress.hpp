@@ -4,11 +4,15 @@
 #define PARE_COMPRESS_HPP
 
 #include "core/buffer.hpp"
+#include "core/executor.hpp"
+#include "packed/hinm.hpp"
 #include "packed/n_m.hpp"
 #include "prune/dense.hpp"
+#include "prune/in_place.hpp"
 #include "prune/magnitude.hpp"
 #include "prune/n_m.hpp"
 #include "prune/prune.hpp"
+#include "prune/search_limit.hpp"
 #include "prune/unstructured.hpp"
 #include "quant/cast.hpp"
 
@@ -19,10 +23,10 @@
 namespace pare {
 
 /// How a layer is compressed: one policy per axis, composed at compile time. The types are deduced
-/// from recipe{wanda{}, n_m<2, 4>{}, cast<f16>{}}; with designated initialisers too, except by
-/// clang before 17.
+/// from recipe{wanda{}, hinm<2, 4, 32>{}, cast<f16>{}, gyro{}}; with designated initialisers too,
+/// except by clang before 17.
 template <class Saliency = prune::magnitude, class Pattern = prune::dense,
-          class Codec = quant::cast<float>>
+          class Codec = quant::cast<float>, class Permutation = prune::in_place>
 struct recipe {
     static_assert(prune::saliency<Saliency>,
                   "recipe: .saliency needs score(weights, calibration, scores) const noexcept");
@@ -30,16 +34,22 @@ struct recipe {
                   "recipe: .pattern needs select(scores, mask) and check(), both const noexcept");
     static_assert(quant::codec<Codec>,
                   "recipe: .codec needs value_type and encode(float) noexcept");
+    static_assert(std::is_same_v<Permutation, prune::in_place> ||
+                      prune::permutation_of<Permutation, Pattern>,
+                  "recipe: .permutation searches an order, which this .pattern does not have");
 
     Saliency saliency{};
     Pattern pattern{};
     Codec codec{};
+    Permutation permutation{};
 };
 
 template <class Saliency, class Pattern>
 recipe(Saliency, Pattern) -> recipe<Saliency, Pattern>;
 template <class Saliency, class Pattern, class Codec>
 recipe(Saliency, Pattern, Codec) -> recipe<Saliency, Pattern, Codec>;
+template <class Saliency, class Pattern, class Codec, class Permutation>
+recipe(Saliency, Pattern, Codec, Permutation) -> recipe<Saliency, Pattern, Codec, Permutation>;
 
 /// What compressing a layer did to it.
 struct layer_report {
@@ -58,17 +68,16 @@ class layer {
     using layout_type = Layout;
     using value_type = typename Layout::value_type;
 
-    layer(Layout layout, buffer<value_type> values, buffer<std::uint32_t> indices,
+    layer(Layout layout, buffer<value_type> values, buffer<std::uint32_t> words,
           layer_report report) noexcept
-        : layout_(layout), values_(std::move(values)), indices_(std::move(indices)),
-          report_(report) {}
+        : layout_(layout), values_(std::move(values)), words_(std::move(words)), report_(report) {}
     layer(layer&& other) noexcept
         : layout_(std::exchange(other.layout_, {})), values_(std::move(other.values_)),
-          indices_(std::move(other.indices_)), report_(std::exchange(other.report_, {})) {}
+          words_(std::move(other.words_)), report_(std::exchange(other.report_, {})) {}
     layer& operator=(layer&& other) noexcept {
         layout_ = std::exchange(other.layout_, {});
         values_ = std::move(other.values_);
-        indices_ = std::move(other.indices_);
+        words_ = std::move(other.words_);
         report_ = std::exchange(other.report_, {});
         return *this;
     }
@@ -79,7 +88,7 @@ class layer {
   private:
     Layout layout_;
     buffer<value_type> values_;
-    buffer<std::uint32_t> indices_;
+    buffer<std::uint32_t> words_;
     layer_report report_;
 };
 
@@ -90,8 +99,13 @@ namespace detail {
 template <class Pattern, class T>
 constexpr auto layout_for() noexcept {
     if constexpr (prune::n_of_m_pattern<Pattern>) return packed::n_m<Pattern::n, Pattern::m, T>{};
+    else if constexpr (prune::ordered_pattern<Pattern>)
+        return packed::hinm<Pattern::kept_of_group, Pattern::group, T>{};
     else return packed::dense<T>{};
 }
+
+inline constexpr error no_memory{errc::out_of_memory,
+                                 "compress: no memory for the layer and its scratch"};
 
 }  // namespace detail
 
@@ -99,44 +113,79 @@ constexpr auto layout_for() noexcept {
 template <prune::pattern Pattern, quant::codec Codec>
 using layout_for = decltype(detail::layout_for<Pattern, typename Codec::value_type>());
 
+namespace detail {
+
+/// A layer over memory of its own, which pack(values, words) fills.
+template <class Layout>
+result<layer<Layout>> make_layer(std::size_t n_values, std::size_t n_words, layer_report report,
+                                 auto&& pack) noexcept {
+    auto values = buffer<typename Layout::value_type>::make(n_values);
+    auto words = buffer<std::uint32_t>::make(n_words);
+    if (!values || !words) return no_memory;
+    const result<Layout> packed = pack(values->span(), words->span());
+    if (!packed) return packed.error();
+    const double weights = static_cast<double>(packed->rows) * static_cast<double>(packed->cols);
+    report.bytes = packed->required_bytes();
+    report.bits_per_weight = static_cast<double>(report.bytes) * 8.0 / weights;
+    return layer<Layout>(*packed, *std::move(values), *std::move(words), report);
+}
+
+}  // namespace detail
+
 /// Prunes and packs one layer, weights (rows, cols) = (output channels, input features). Offline:
-/// allocates the packed layer and scratch of 4 bytes and a bit per weight.
+/// allocates the packed layer and scratch of 4 bytes and a bit per weight. A permutation searches
+/// on `run` and is heard by `observe`.
 /// @return the layer; not_a_number, shape_mismatch, missing_calibration, invalid_argument,
 /// out_of_memory, or pattern_violated by a pattern that keeps more than its n of m.
-template <class Saliency, class Pattern, class Codec>
-auto compress(matrix_view<const float> weights, const recipe<Saliency, Pattern, Codec>& recipe,
-              const prune::calibration& inputs) noexcept
-    -> result<layer<layout_for<Pattern, Codec>>> {
+template <class Saliency, class Pattern, class Codec, class Permutation, executor Executor = serial,
+          prune::search_observer Observer = prune::unobserved>
+auto compress(matrix_view<const float> weights,
+              const recipe<Saliency, Pattern, Codec, Permutation>& recipe,
+              const prune::calibration& inputs, Executor&& run = {},
+              Observer&& observe = {}) noexcept -> result<layer<layout_for<Pattern, Codec>>> {
     using layout = layout_for<Pattern, Codec>;
     const std::size_t rows = weights.rows(), cols = weights.cols();
     if (rows == 0 || cols == 0) return error{errc::shape_mismatch, "the weight matrix is empty"};
     if (rows > static_cast<std::size_t>(-1) / 256 / cols)
         return error{errc::out_of_memory, "the size of the weight matrix overflows"};
+    if (auto ok = recipe.pattern.check(); !ok) return ok.error();
 
-    auto scores = buffer<float>::make(rows * cols);
-    auto kept = prune::mask::make(rows, cols);
-    auto values = buffer<typename Codec::value_type>::make(layout::n_values(rows, cols));
-    auto indices = buffer<std::uint32_t>::make(layout::n_indices(rows, cols));
-    if (!scores || !kept || !values || !indices)
-        return error{errc::out_of_memory, "compress: no memory for the layer and its scratch"};
-
-    auto retained = prune::prune(weights, recipe.saliency, recipe.pattern, inputs,
-                                 matrix_view<float>(scores->data(), rows, cols), kept->view());
-    if (!retained) return retained.error();
-    auto packed = packed::pack<layout::n, layout::m>(weights, std::as_const(*kept).view(),
-                                                     recipe.codec, values->span(), indices->span());
-    if (!packed) return packed.error();
-
-    const double size = static_cast<double>(rows) * static_cast<double>(cols);
-    const std::size_t bytes = layout::required_bytes(rows, cols);
-    const layer_report report{bytes, static_cast<double>(bytes) * 8.0 / size,
-                              1.0 - static_cast<double>(kept->view().count()) / size, *retained};
-    return layer<layout>(*packed, *std::move(values), *std::move(indices), report);
+    auto memory = buffer<float>::make(rows * cols);
+    auto mask = prune::mask::make(rows, cols);
+    if (!memory || !mask) return detail::no_memory;
+    const matrix_view<float> scores(memory->data(), rows, cols);
+    const prune::mask_view kept = mask->view();
+    if (auto ok = prune::score(weights, recipe.saliency, inputs, scores); !ok) return ok.error();
+    const auto report = [&] {
+        const double size = static_cast<double>(rows) * static_cast<double>(cols);
+        return layer_report{.sparsity = 1.0 - static_cast<double>(kept.count()) / size,
+                            .retained = prune::retained(scores, kept)};
+    };
+    if constexpr (prune::ordered_pattern<Pattern>) {
+        const auto found = recipe.permutation.search(scores, recipe.pattern, run, observe);
+        if (!found) return found.error();
+        recipe.pattern.select(scores, found->order, kept);
+        const packed::hinm_shape shape = packed::shape_of(found->order);
+        return detail::make_layer<layout>(
+            layout::n_values(shape), layout::n_words(shape), report(),
+            [&](auto values, auto words) {
+                return packed::pack<Pattern::kept_of_group, Pattern::group>(
+                    weights, kept, found->order, recipe.codec, values, words);
+            });
+    } else {
+        recipe.pattern.select(scores, kept);
+        return detail::make_layer<layout>(layout::n_values(rows, cols),
+                                          layout::n_indices(rows, cols), report(),
+                                          [&](auto values, auto words) {
+                                              return packed::pack<layout::n, layout::m>(
+                                                  weights, kept, recipe.codec, values, words);
+                                          });
+    }
 }
 
-template <class Saliency, class Pattern, class Codec>
+template <class Saliency, class Pattern, class Codec, class Permutation>
 auto compress(matrix_view<const float> weights,
-              const recipe<Saliency, Pattern, Codec>& recipe) noexcept {
+              const recipe<Saliency, Pattern, Codec, Permutation>& recipe) noexcept {
     static_assert(!prune::needs_calibration<Saliency>,
                   "this saliency needs calibration: compress(weights, recipe, calibration)");
     return compress(weights, recipe, prune::calibration{});

@@ -7,13 +7,14 @@
 struct identity {
     using value_type = float;
     std::size_t rows = 1, cols = 1;
-    static std::size_t steps(std::size_t cols) { return cols; }
-    static std::size_t required_bytes(std::size_t, std::size_t) { return 0; }
+    std::size_t steps() const { return 1; }
+    std::size_t required_bytes() const { return 0; }
+    std::size_t output(std::size_t row) const { return row; }
     float value(std::size_t, std::size_t) const { return 1.0f; }
     std::size_t column(std::size_t, std::size_t) const { return 0; }
     const identity& view() const { return *this; }
 };
-static_assert(pare::packed::layout<identity> && !pare::packed::n_m_weights<identity>);
+static_assert(pare::packed::layout<identity> && !pare::packed::known_weights<identity>);
 
 bool forward(pare::matrix_view<const float> x, pare::matrix_view<float> y) {
 #ifdef CORRECTED

@@ -13,19 +13,19 @@
 namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 
 /// The scalar twin of every gemm and gemv, and the definition of their answer: y = x W^T + bias for
-/// the output channels [first_row, end_row), each output the sum over the stored weights of its row
-/// in ascending column order, in float. x (tokens, in_features), y (tokens, out_features), any
-/// strides. @pre shapes agree
+/// the output channels output(i), i in [first, end), each the sum over the stored weights of its
+/// row in the order of the layout's steps, in float. x (tokens, in_features), y (tokens,
+/// out_features), any strides. @pre shapes agree
 template <packed::layout Layout>
-void gemm_ref(const Layout& weights, std::size_t first_row, std::size_t end_row,
-              matrix_view<const float> x, matrix_view<float> y,
-              const epilogue& after = {}) noexcept {
-    const std::size_t steps = Layout::steps(weights.cols);
+void gemm_ref(const Layout& weights, std::size_t first, std::size_t end, matrix_view<const float> x,
+              matrix_view<float> y, const epilogue& after = {}) noexcept {
+    const std::size_t steps = weights.steps();
     for (std::size_t t = 0; t < x.rows(); ++t)
-        for (std::size_t r = first_row; r < end_row; ++r) {
+        for (std::size_t i = first; i < end; ++i) {
+            const std::size_t r = weights.output(i);
             float sum = 0.0f;
             for (std::size_t s = 0; s < steps; ++s)
-                sum += to_float(weights.value(r, s)) * x(t, weights.column(r, s));
+                sum += to_float(weights.value(i, s)) * x(t, weights.column(i, s));
             y(t, r) = sum + (after.bias.empty() ? 0.0f : after.bias[r]);
         }
 }

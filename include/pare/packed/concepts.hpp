@@ -18,15 +18,16 @@ namespace pare::packed {
 inline constexpr std::size_t tile_rows = 16;
 
 /// A packed weight matrix over memory that someone else owns: a small copyable description with
-/// exact size arithmetic. (row, step) names a stored weight: `value` is its code, `column` its
-/// input feature; the steps of a row come in ascending column order.
+/// exact size arithmetic. (i, step) names a stored weight of the row output(i): `value` is its
+/// code, `column` its input feature. A product is summed in the order of the steps.
 template <class L>
 concept layout = std::is_trivially_copyable_v<L> && requires(const L& l, std::size_t i) {
     typename L::value_type;
     { l.rows } -> std::convertible_to<std::size_t>;
     { l.cols } -> std::convertible_to<std::size_t>;
-    { L::steps(i) } -> std::same_as<std::size_t>;
-    { L::required_bytes(i, i) } -> std::same_as<std::size_t>;
+    { l.steps() } -> std::same_as<std::size_t>;
+    { l.required_bytes() } -> std::same_as<std::size_t>;
+    { l.output(i) } -> std::same_as<std::size_t>;
     { l.value(i, i) } -> std::same_as<typename L::value_type>;
     { l.column(i, i) } -> std::same_as<std::size_t>;
     { l.view() } -> std::same_as<const L&>;
@@ -44,21 +45,35 @@ using layout_of = std::remove_cvref_t<decltype(std::declval<const W&>().view())>
 
 template <int N, int M, float_storage T>
 struct n_m;
+template <int N, int M, float_storage T>
+struct hinm;
 
 inline namespace PARE_ARCH_NAMESPACE {
 namespace detail {
 
 template <int N, int M, float_storage T>
-void stored_as(const n_m<N, M, T>&);  // never defined
+void stored_as_n_m(const n_m<N, M, T>&);  // never defined
+template <int N, int M, float_storage T>
+void stored_as_hinm(const hinm<N, M, T>&);  // never defined
 
 }  // namespace detail
 }  // namespace PARE_ARCH_NAMESPACE
 
-/// Weights stored as n_m, dense ones included: what the kernels and the files take.
+/// Weights stored as n_m, dense ones included.
 template <class W>
 concept n_m_weights = weights<W> && requires(const W& w) {
-    detail::stored_as(w.view());
+    detail::stored_as_n_m(w.view());
 };
+
+/// Weights stored as hinm.
+template <class W>
+concept hinm_weights = weights<W> && requires(const W& w) {
+    detail::stored_as_hinm(w.view());
+};
+
+/// What the kernels and the files take.
+template <class W>
+concept known_weights = n_m_weights<W> || hinm_weights<W>;
 
 }  // namespace pare::packed
 

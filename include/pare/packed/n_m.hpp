@@ -8,6 +8,7 @@
 #include "../core/tensor_view.hpp"
 #include "../prune/mask.hpp"
 #include "concepts.hpp"
+#include "unpack.hpp"
 
 #include <array>
 #include <bit>
@@ -64,6 +65,10 @@ struct n_m {
         return n_values(rows, cols) * sizeof(T) + n_indices(rows, cols) * sizeof(std::uint32_t);
     }
 
+    constexpr std::size_t steps() const noexcept { return steps(cols); }
+    constexpr std::size_t required_bytes() const noexcept { return required_bytes(rows, cols); }
+    constexpr std::size_t output(std::size_t row) const noexcept { return row; }
+
     /// Itself: a layout and an owning layer are used alike.
     constexpr const n_m& view() const noexcept { return *this; }
 
@@ -101,27 +106,66 @@ namespace detail {
 
 // The columns a group stores, ascending: the kept ones and, where a mask keeps fewer than the
 // group has slots, the first others (their value will be zero). False when too many are kept.
-inline bool stored_columns(prune::const_mask_view kept, std::size_t row, std::size_t begin,
-                           std::size_t length, std::size_t slots,
-                           std::array<bool, 32>& stored) noexcept {
+inline bool stored_columns(std::array<bool, 32>& kept, std::size_t length,
+                           std::size_t slots) noexcept {
     std::size_t n = 0;
-    for (std::size_t c = 0; c < length; ++c) n += stored[c] = kept(row, begin + c);
+    for (std::size_t c = 0; c < length; ++c) n += kept[c];
     if (n > slots) return false;
     for (std::size_t c = 0; c < length && n < slots; ++c)
-        if (!stored[c]) n += stored[c] = true;
+        if (!kept[c]) n += kept[c] = true;
     return true;
 }
 
 template <class Layout>
-void write_index(std::span<std::uint32_t> indices, std::size_t cols, std::size_t row,
-                 std::size_t step, std::size_t index) noexcept {
+void write_index(std::uint32_t* indices, std::size_t cols, std::size_t row, std::size_t step,
+                 std::size_t index) noexcept {
     const std::size_t bit = step * Layout::index_bits, shift = bit % 32;
-    std::uint32_t* word = indices.data() +
+    std::uint32_t* word = indices +
                           (row / tile_rows * Layout::index_words(cols) + bit / 32) * tile_rows +
                           row % tile_rows;
     const std::uint64_t bits = std::uint64_t{index} << shift;
     *word |= static_cast<std::uint32_t>(bits);
     if (shift + Layout::index_bits > 32) word[tile_rows] |= static_cast<std::uint32_t>(bits >> 32);
+}
+
+/// Writes a row of `cols` columns over zeroed memory: column c has the weight weight(c) where
+/// kept(c).
+template <class Layout, class Codec>
+status pack_row(std::size_t row, std::size_t cols, auto&& weight, auto&& kept, const Codec& codec,
+                typename Layout::value_type* values, std::uint32_t* indices) noexcept {
+    typename Layout::value_type* value =
+        values + row / tile_rows * Layout::steps(cols) * tile_rows + row % tile_rows;
+    for (std::size_t begin = 0, step = 0; begin < cols; begin += Layout::m) {
+        const std::size_t length = cols - begin < Layout::m ? cols - begin : Layout::m;
+        std::array<bool, 32> stored{};
+        for (std::size_t c = 0; c < length; ++c) stored[c] = kept(begin + c);
+        if (!stored_columns(stored, length, length < Layout::n ? length : Layout::n))
+            return error{errc::pattern_violated, "a group keeps more than N weights"};
+        for (std::size_t c = 0; c < length; ++c) {
+            if (!stored[c]) continue;
+            if (kept(begin + c)) {
+                const float w = weight(begin + c);
+                const auto code = codec.encode(w);
+                if (!is_finite(w) || !is_finite(to_float(code)))
+                    return error{errc::not_a_number,
+                                 "a kept weight is NaN, infinite or too large for its type"};
+                value[step * tile_rows] = code;
+            }
+            if constexpr (Layout::index_bits > 0) write_index<Layout>(indices, cols, row, step, c);
+            ++step;
+        }
+    }
+    return {};
+}
+
+/// Whether the indices of a row name columns that exist and, where Ascending, ascend in a group.
+template <class Layout>
+bool row_is_valid(const Layout& packed, std::size_t row, bool ascending) noexcept {
+    for (std::size_t s = 0; s < packed.steps(); ++s)
+        if (packed.index(row, s) >= Layout::m || packed.column(row, s) >= packed.cols ||
+            (ascending && s % Layout::n != 0 && packed.index(row, s) <= packed.index(row, s - 1)))
+            return false;
+    return true;
 }
 
 }  // namespace detail
@@ -147,29 +191,12 @@ result<n_m<N, M, typename Codec::value_type>> pack(matrix_view<const float> weig
     for (T& v : values) v = codec.encode(0.0f);
     for (std::uint32_t& word : indices) word = 0;
 
-    const std::size_t steps = layout::steps(cols);
     for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t begin = 0, step = 0; begin < cols; begin += M) {
-            const std::size_t length = cols - begin < M ? cols - begin : M;
-            const std::size_t slots = length < N ? length : N;
-            std::array<bool, 32> stored{};
-            if (!detail::stored_columns(kept, r, begin, length, slots, stored))
-                return error{errc::pattern_violated, "a group keeps more than N weights", r};
-            for (std::size_t c = 0; c < length; ++c) {
-                if (!stored[c]) continue;
-                if (kept(r, begin + c)) {
-                    const float w = weights(r, begin + c);
-                    const T code = codec.encode(w);
-                    if (!is_finite(w) || !is_finite(to_float(code)))
-                        return error{errc::not_a_number,
-                                     "a kept weight is NaN, infinite or too large for its type", r};
-                    values[(r / tile_rows * steps + step) * tile_rows + r % tile_rows] = code;
-                }
-                if constexpr (layout::index_bits > 0)
-                    detail::write_index<layout>(indices, cols, r, step, c);
-                ++step;
-            }
-        }
+        if (auto ok = detail::pack_row<layout>(
+                r, cols, [&](std::size_t c) { return weights(r, c); },
+                [&](std::size_t c) { return kept(r, c); }, codec, values.data(), indices.data());
+            !ok)
+            return error{ok.error().code, ok.error().message, r};
     return layout{rows, cols, values.data(), indices.data()};
 }
 
@@ -181,27 +208,10 @@ status check(const n_m<N, M, T>& packed) noexcept {
         // Padding rows are read by the kernels too, so whole tiles are checked.
         n_m<N, M, T> padded = packed;
         padded.rows = n_m<N, M, T>::tiles(packed.rows) * tile_rows;
-        const std::size_t steps = packed.steps(packed.cols);
         for (std::size_t r = 0; r < padded.rows; ++r)
-            for (std::size_t s = 0; s < steps; ++s)
-                if (padded.index(r, s) >= M || padded.column(r, s) >= packed.cols ||
-                    (r < packed.rows && s % N != 0 && padded.index(r, s) <= padded.index(r, s - 1)))
-                    return error{errc::malformed_file,
-                                 "an index lies outside its group or out of order", r};
-    }
-    return {};
-}
-
-/// Writes the dense (rows, cols) matrix that the packed weights stand for.
-template <int N, int M, class T>
-status unpack(const n_m<N, M, T>& packed, matrix_view<float> weights) noexcept {
-    if (weights.rows() != packed.rows || weights.cols() != packed.cols)
-        return error{errc::shape_mismatch, "unpack: the destination has another shape"};
-    const std::size_t steps = packed.steps(packed.cols);
-    for (std::size_t r = 0; r < packed.rows; ++r) {
-        for (std::size_t c = 0; c < packed.cols; ++c) weights(r, c) = 0.0f;
-        for (std::size_t s = 0; s < steps; ++s)
-            weights(r, packed.column(r, s)) = to_float(packed.value(r, s));
+            if (!detail::row_is_valid(padded, r, r < packed.rows))
+                return error{errc::malformed_file,
+                             "an index lies outside its group or out of order", r};
     }
     return {};
 }

@@ -4,6 +4,7 @@
 #define PARE_PRUNE_CONCEPTS_HPP
 
 #include "../core/tensor_view.hpp"
+#include "hinm_order.hpp"
 #include "mask.hpp"
 
 #include <concepts>
@@ -62,6 +63,29 @@ concept n_of_m_pattern = pattern<P> && requires {
     { &P::n } -> std::same_as<const int*>;
     { &P::m } -> std::same_as<const int*>;
 };
+
+// clang-format off
+
+/// A pattern of tiles that share columns, which are N:M in an order that may be searched for: N =
+/// kept_of_group of M = group. make_order(scores) is its order without a search. Its weights are
+/// stored as hinm.
+template <class P>
+concept ordered_pattern = pattern<P> &&
+    requires(const P& p, matrix_view<const float> scores, const hinm_order& order, mask_view kept) {
+        { &P::kept_of_group } -> std::same_as<const int*>;
+        { &P::group } -> std::same_as<const int*>;
+        { p.make_order(scores) } noexcept -> std::same_as<result<hinm_order>>;
+        { p.select(scores, order, kept) } noexcept;
+    };
+
+/// Finds an order in which a pattern keeps more.
+template <class S, class P>
+concept permutation_of = ordered_pattern<P> && std::copyable<S> &&
+    requires(const S& s, matrix_view<const float> scores, const P& pattern) {
+        { s.search(scores, pattern)->order } -> std::convertible_to<const hinm_order&>;
+    };
+
+// clang-format on
 
 }  // namespace pare::prune
 

@@ -22,7 +22,7 @@ class hinm_order {
 
     /// Rows in place; every tile keeps columns 0 .. kept - 1. kept <= cols < 2^32, tile_rows > 0.
     static result<hinm_order> make(std::size_t rows, std::size_t cols, std::size_t tile_rows,
-                                   std::size_t kept) noexcept;
+                                   std::size_t kept, std::size_t dense = 0) noexcept;
     result<hinm_order> copy() const noexcept;
 
     std::size_t rows() const noexcept { return outputs_.size(); }
@@ -32,6 +32,7 @@ class hinm_order {
     std::size_t n_tiles() const noexcept { return (rows() + tile_rows_ - 1) / tile_rows_; }
     /// Columns that every tile keeps.
     std::size_t kept() const noexcept { return kept_; }
+    std::size_t dense() const noexcept { return dense_; }
 
     /// (rows) outputs()[i] is the row of the weights at place i; tile t has places t * tile_rows
     /// onward.
@@ -64,12 +65,13 @@ class hinm_order {
     }
 
   private:
-    std::size_t cols_ = 0, tile_rows_ = 1, kept_ = 0;
+    std::size_t cols_ = 0, tile_rows_ = 1, kept_ = 0, dense_ = 0;
     buffer<std::uint32_t> outputs_, columns_;
 };
 
 inline result<hinm_order> hinm_order::make(std::size_t rows, std::size_t cols,
-                                           std::size_t tile_rows, std::size_t kept) noexcept {
+                                           std::size_t tile_rows, std::size_t kept,
+                                           std::size_t dense) noexcept {
     if (tile_rows == 0 || kept > cols || rows > 0xfffffffeu || cols > 0xfffffffeu)
         return error{errc::invalid_argument,
                      "hinm_order: tile_rows is 0, more columns are kept "
@@ -78,6 +80,7 @@ inline result<hinm_order> hinm_order::make(std::size_t rows, std::size_t cols,
     made.cols_ = cols;
     made.tile_rows_ = tile_rows;
     made.kept_ = kept;
+    made.dense_ = dense;
     auto outputs = buffer<std::uint32_t>::make(rows);
     if (!outputs) return outputs.error();
     made.outputs_ = *std::move(outputs);
@@ -91,7 +94,7 @@ inline result<hinm_order> hinm_order::make(std::size_t rows, std::size_t cols,
 }
 
 inline result<hinm_order> hinm_order::copy() const noexcept {
-    auto made = make(rows(), cols_, tile_rows_, kept_);
+    auto made = make(rows(), cols_, tile_rows_, kept_, dense_);
     if (!made) return made;
     if (rows() != 0)
         std::memcpy(made->outputs_.data(), outputs_.data(), outputs_.span().size_bytes());

@@ -34,39 +34,48 @@ inline status check_statistic(std::span<const float> statistic, std::size_t cols
 
 }  // namespace detail
 
-/// Scores the weights and selects the mask, both (rows, cols) = (output channels, input features).
-/// `scores` is scratch memory on entry and the saliency on return.
-/// @return the retained saliency, kept / total in [0, 1] (1 where the total is 0); not_a_number for
-/// NaN or infinite weights or scores, shape_mismatch, missing_calibration, invalid_argument.
+/// Scores the weights, both (rows, cols) = (output channels, input features).
+/// @return not_a_number for NaN or infinite weights or scores, shape_mismatch, missing_calibration,
+/// invalid_argument.
+template <saliency Saliency>
+status score(matrix_view<const float> weights, const Saliency& saliency, const calibration& inputs,
+             matrix_view<float> scores) noexcept {
+    if (scores.extents() != weights.extents())
+        return error{errc::shape_mismatch, "weights and scores differ in shape"};
+    if (auto ok = detail::check_finite(weights, "a weight is NaN or infinite"); !ok) return ok;
+    if constexpr (needs_input_norms<Saliency>)
+        if (auto ok = detail::check_statistic(inputs.input_norms, weights.cols()); !ok) return ok;
+    if constexpr (needs_inverse_hessian<Saliency>)
+        if (auto ok = detail::check_statistic(inputs.inverse_hessian_diagonal, weights.cols()); !ok)
+            return ok;
+    saliency.score(weights, inputs, scores);
+    return detail::check_finite(scores, "a saliency score is NaN or infinite");
+}
+
+/// The share of the saliency that a mask of the same shape keeps, in [0, 1]; 1 where there is none.
+inline double retained(matrix_view<const float> scores, const_mask_view kept) noexcept {
+    double total = 0.0, stays = 0.0;
+    for (std::size_t r = 0; r < scores.rows(); ++r)
+        for (std::size_t c = 0; c < scores.cols(); ++c) {
+            total += static_cast<double>(scores(r, c));
+            stays += kept(r, c) ? static_cast<double>(scores(r, c)) : 0.0;
+        }
+    return total > 0.0 ? stays / total : 1.0;
+}
+
+/// Scores the weights and selects the mask, both (rows, cols). `scores` is scratch memory on entry
+/// and the saliency on return.
+/// @return the retained saliency; what score() refuses, shape_mismatch, invalid_argument.
 template <saliency Saliency, pattern Pattern>
 result<double> prune(matrix_view<const float> weights, const Saliency& saliency,
                      const Pattern& pattern, const calibration& inputs, matrix_view<float> scores,
                      mask_view kept) noexcept {
-    if (scores.extents() != weights.extents() || kept.rows() != weights.rows() ||
-        kept.cols() != weights.cols())
-        return error{errc::shape_mismatch, "weights, scores and mask differ in shape"};
+    if (kept.rows() != weights.rows() || kept.cols() != weights.cols())
+        return error{errc::shape_mismatch, "weights and mask differ in shape"};
     if (auto ok = pattern.check(); !ok) return ok.error();
-    if (auto ok = detail::check_finite(weights, "a weight is NaN or infinite"); !ok)
-        return ok.error();
-    if constexpr (needs_input_norms<Saliency>)
-        if (auto ok = detail::check_statistic(inputs.input_norms, weights.cols()); !ok)
-            return ok.error();
-    if constexpr (needs_inverse_hessian<Saliency>)
-        if (auto ok = detail::check_statistic(inputs.inverse_hessian_diagonal, weights.cols()); !ok)
-            return ok.error();
-
-    saliency.score(weights, inputs, scores);
-    if (auto ok = detail::check_finite(scores, "a saliency score is NaN or infinite"); !ok)
-        return ok.error();
+    if (auto ok = score(weights, saliency, inputs, scores); !ok) return ok.error();
     pattern.select(scores, kept);
-
-    double total = 0.0, retained = 0.0;
-    for (std::size_t r = 0; r < scores.rows(); ++r)
-        for (std::size_t c = 0; c < scores.cols(); ++c) {
-            total += static_cast<double>(scores(r, c));
-            retained += kept(r, c) ? static_cast<double>(scores(r, c)) : 0.0;
-        }
-    return total > 0.0 ? retained / total : 1.0;
+    return retained(scores, kept);
 }
 
 }  // namespace pare::prune::inline PARE_ARCH_NAMESPACE

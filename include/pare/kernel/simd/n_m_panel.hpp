@@ -35,11 +35,10 @@ class n_m_panel {
     using stream = index_stream<(Layout::index_bits > 0 ? Layout::index_bits : 1)>;
 
   public:
-    /// Adds the block's products to sums[row * Tokens + t], or puts them there for the block at
-    /// column 0. first_col is a multiple of M, and the block ends at another one or at the last
-    /// column.
+    /// Adds the block's products to sums[row * Tokens + t], or puts them there. first_col is a
+    /// multiple of M, and the block ends at another one or at the last column.
     static void add(const Layout& weights, std::size_t tile, std::size_t first_col,
-                    std::size_t block_cols, const float* panel, float* sums) noexcept {
+                    std::size_t block_cols, const float* panel, bool put, float* sums) noexcept {
         const std::size_t steps = Layout::steps(weights.cols);
         const std::size_t begin = Layout::steps(first_col);
         const std::size_t end = Layout::steps(first_col + block_cols);
@@ -60,9 +59,9 @@ class n_m_panel {
             }
             if constexpr (Layout::index_bits > 0) decode(weights, tile, s, n, offsets.data());
             const float* x = panel + (s - begin) / N * M * Tokens;
-            block<true>(w, offsets.data(), n, x, s == 0, sums, from, next_tile);
+            block<true>(w, offsets.data(), n, x, put && s == begin, sums, from, next_tile);
             for (std::size_t t = vec_block * lanes; t < Tokens; t += vec_block * lanes)
-                block<false>(w, offsets.data(), n, x + t, s == 0, sums + t);
+                block<false>(w, offsets.data(), n, x + t, put && s == begin, sums + t);
             for (std::size_t r = row_block; r < packed::tile_rows; r += row_block)
                 for (std::size_t t = 0; t < Tokens; t += vec_block * lanes)
                     block<false>(w + r, offsets.data() + r, n, x + t, s == 0,

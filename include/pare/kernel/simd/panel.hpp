@@ -14,6 +14,18 @@
 #if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
+/// column[t] = x(t, k) for the at most Tokens rows of x, zero for the tokens it lacks.
+template <std::size_t Tokens>
+void pack_column(matrix_view<const float> x, std::size_t k, float* column) noexcept {
+    const std::size_t tokens = x.rows();
+    std::size_t t = 0;
+    if (x.row_stride() == 1)
+        for (; t + lanes <= tokens; t += lanes)
+            vecf::load_unaligned(&x(t, k)).store_aligned(column + t);
+    for (; t < tokens; ++t) column[t] = x(t, k);
+    for (; t < Tokens; ++t) column[t] = 0.0f;
+}
+
 /// panel[k * Tokens + t] = x(t, k) for the at most Tokens rows of x, zero for the tokens it lacks.
 template <std::size_t Tokens>
 void pack_panel(matrix_view<const float> x, float* panel) noexcept {
@@ -32,14 +44,7 @@ void pack_panel(matrix_view<const float> x, float* panel) noexcept {
             for (std::size_t k = 0; k < done_cols; ++k)
                 panel[k * Tokens + t] = t < tokens ? x(t, k) : 0.0f;
     }
-    for (std::size_t k = done_cols; k < cols; ++k) {
-        std::size_t t = 0;
-        if (x.row_stride() == 1)
-            for (; t + lanes <= tokens; t += lanes)
-                vecf::load_unaligned(&x(t, k)).store_aligned(panel + k * Tokens + t);
-        for (; t < tokens; ++t) panel[k * Tokens + t] = x(t, k);
-        for (; t < Tokens; ++t) panel[k * Tokens + t] = 0.0f;
-    }
+    for (std::size_t k = done_cols; k < cols; ++k) pack_column<Tokens>(x, k, panel + k * Tokens);
 }
 
 /// y(t, r) = sums[r * Tokens + t] + bias[r] for every element of y.

@@ -1,0 +1,164 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KERNEL_FEW_TOKENS_HPP
+#define PARE_KERNEL_FEW_TOKENS_HPP
+
+#include "../core/tensor_view.hpp"
+#include "../packed/hinm.hpp"
+#include "../packed/n_m.hpp"
+#include "epilogue.hpp"
+#include "simd/n_m_rows.hpp"
+
+#include <array>
+#include <cstddef>
+
+// Products with so few tokens that output channels, not tokens, lie in lanes.
+
+#if PARE_HAS_SIMD
+namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
+namespace detail {
+
+/// Up to this many tokens the output channels lie in lanes, beyond it the tokens do.
+inline constexpr std::size_t few_tokens = 12;
+/// Tiles that a worker takes through a block of columns together.
+inline constexpr std::size_t tiles_at_once = 16;
+
+// visit.operator()<Tokens>(t) for groups of 8, 4 and 1 tokens that cover [0, tokens). The last
+// group may reach beyond, never past the next multiple of 4.
+inline void in_token_groups(std::size_t tokens, auto&& visit) noexcept {
+    std::size_t t = 0;
+    for (; t + 4 < tokens; t += 8) visit.template operator()<8>(t);
+    if (t + 1 < tokens) visit.template operator()<4>(t);
+    else if (t < tokens) visit.template operator()<1>(t);
+}
+
+/// Sums of at most tiles_at_once neighbouring tiles times a few tokens.
+class few_sums {
+  public:
+    explicit few_sums(std::size_t tokens) noexcept
+        : n_tokens_(tokens), tokens_(tokens == 1 ? 1 : (tokens + 3) / 4 * 4) {}
+
+    /// Adds the tiles [first, end) of w times activations: copy(t, begin, end, to) puts those of
+    /// token t for the columns [begin, end) side by side. The columns are walked in blocks whose
+    /// activations stay in the first-level cache.
+    template <class Layout>
+    void add(const Layout& w, std::size_t first, std::size_t end, auto&& copy) noexcept {
+        using kernel = simd::n_m_rows<Layout, 1, 1>;
+        constexpr std::size_t grain_cols = kernel::grain / Layout::n * Layout::m;
+        constexpr std::size_t pad = kernel::padding;
+        constexpr std::size_t near_cols =
+            grain_cols * few_tokens > 4096 ? grain_cols * few_tokens : 4096;
+        alignas(64) std::array<float, near_cols + pad * few_tokens> near_x;
+
+        const std::size_t block_cols = near_cols / tokens_ / grain_cols * grain_cols;
+        const std::size_t stride = block_cols + pad;
+        for (std::size_t k = 0; k < w.cols; k += block_cols) {
+            const std::size_t k_end = w.cols - k < block_cols ? w.cols : k + block_cols;
+            for (std::size_t t = 0; t < tokens_; ++t) {
+                float* to = &near_x[t * stride];
+                std::size_t c = 0;
+                if (t < n_tokens_) copy(t, k, k_end, to), c = k_end - k;
+                for (; c < stride; ++c) to[c] = 0.0f;
+            }
+            const std::size_t steps = Layout::steps(k), steps_end = Layout::steps(k_end);
+            const auto add_tiles = [&]<std::size_t Tokens, std::size_t Tiles>(std::size_t tile,
+                                                                              std::size_t t) {
+                simd::n_m_rows<Layout, Tokens, Tiles>::add(
+                    w, tile, steps, steps_end, &near_x[t * stride], stride,
+                    &sums_[((tile - first) * tokens_ + t) * packed::tile_rows], tokens_);
+            };
+            std::size_t tile = first;
+            // Memory is read fastest from two places; indices are one beside the values.
+            if constexpr (Layout::index_bits == 0)
+                if (n_tokens_ == 1)
+                    for (; tile + 2 <= end; tile += 2) add_tiles.template operator()<1, 2>(tile, 0);
+            for (; tile < end; ++tile)
+                in_token_groups(n_tokens_, [&]<std::size_t Tokens>(std::size_t t) {
+                    add_tiles.template operator()<Tokens, 1>(tile, t);
+                });
+        }
+    }
+
+    /// Of a row, counted from the first tile's first.
+    float operator()(std::size_t row, std::size_t token) const noexcept {
+        return sums_[(row / packed::tile_rows * tokens_ + token) * packed::tile_rows +
+                     row % packed::tile_rows];
+    }
+
+  private:
+    std::size_t n_tokens_;
+    std::size_t tokens_;  // with those that groups are filled up with, whose sums are not used
+    alignas(64) std::array<float, tiles_at_once * few_tokens * packed::tile_rows> sums_{};
+};
+
+inline float bias_of(std::span<const float> bias, std::size_t row) noexcept {
+    return bias.empty() ? 0.0f : bias[row];
+}
+
+// Tiles [first, end), at most tiles_at_once.
+template <packed::n_m_weights Layout>
+void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
+                      matrix_view<const float> x, matrix_view<float> y,
+                      std::span<const float> bias) noexcept {
+    few_sums sums(x.rows());
+    sums.add(w, first, end, [&](std::size_t t, std::size_t begin, std::size_t stop, float* to) {
+        std::size_t c = begin;
+        if (x.col_stride() == 1)
+            for (const float* from = &x(t, begin); c < stop; ++c) to[c - begin] = from[c - begin];
+        for (; c < stop; ++c) to[c - begin] = x(t, c);
+    });
+    const std::size_t row = first * packed::tile_rows;
+    for (std::size_t r = row; r < end * packed::tile_rows && r < w.rows; ++r)
+        for (std::size_t t = 0; t < x.rows(); ++t) y(t, r) = sums(r - row, t) + bias_of(bias, r);
+}
+
+template <packed::n_m_weights Layout>
+void gemm_few_tokens(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
+                     std::span<const float> bias, auto& run) noexcept {
+    run.parallel_for(
+        Layout::tiles(w.rows), tiles_at_once / 2, [&](std::size_t begin, std::size_t end) {
+            for (; begin < end; begin += tiles_at_once) {
+                const std::size_t stop = end - begin < tiles_at_once ? end : begin + tiles_at_once;
+                few_tokens_block(w, begin, stop, x, y, bias);
+            }
+        });
+}
+
+// Places [first, end) of one tile, at most tiles_at_once tiles of the compact matrix.
+template <packed::hinm_weights Layout>
+void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
+                      matrix_view<const float> x, matrix_view<float> y,
+                      std::span<const float> bias) noexcept {
+    few_sums sums(x.rows());
+    const std::size_t tile = first / w.tile_rows, at = w.compact_row(first) / packed::tile_rows;
+    const auto add = [&](const auto& part, std::size_t first_col) {
+        sums.add(part, at, at + part.tiles(end - first),
+                 [&](std::size_t t, std::size_t begin, std::size_t stop, float* to) {
+                     for (std::size_t c = begin; c < stop; ++c)
+                         to[c - begin] = x(t, w.tile_column(tile, first_col + c));
+                 });
+    };
+    if (w.dense > 0) add(w.compact_dense(), 0);
+    add(w.compact_grouped(), w.dense);
+    for (std::size_t i = first; i < end; ++i) {
+        const std::size_t r = w.output(i);
+        for (std::size_t t = 0; t < x.rows(); ++t) y(t, r) = sums(i - first, t) + bias_of(bias, r);
+    }
+}
+
+template <packed::hinm_weights Layout>
+void gemm_few_tokens(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
+                     std::span<const float> bias, auto& run) noexcept {
+    run.parallel_for(w.n_tiles(), 1, [&](std::size_t tile, std::size_t end_tile) {
+        for (; tile < end_tile; ++tile)
+            w.in_blocks(tile, tiles_at_once, [&](std::size_t first, std::size_t end) {
+                few_tokens_block(w, first, end, x, y, bias);
+            });
+    });
+}
+
+}  // namespace detail
+}  // namespace pare::kernel::inline PARE_ARCH_NAMESPACE
+#endif
+
+#endif  // PARE_KERNEL_FEW_TOKENS_HPP

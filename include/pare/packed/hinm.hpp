@@ -1,0 +1,239 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_PACKED_HINM_HPP
+#define PARE_PACKED_HINM_HPP
+
+#include "../prune/hinm_order.hpp"
+#include "n_m.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+namespace pare::packed {
+
+/// What the size of packed hinm weights depends on.
+struct hinm_shape {
+    std::size_t rows = 0;       ///< output channels
+    std::size_t cols = 0;       ///< input features, at most 65,536
+    std::size_t tile_rows = 1;  ///< V: rows that share their columns
+    std::size_t kept = 0;       ///< columns of a tile
+    std::size_t dense = 0;      ///< of those the first, which rows keep whole; the others N:M
+    bool in_place = true;       ///< place i is row i
+
+    constexpr std::size_t n_tiles() const noexcept { return (rows + tile_rows - 1) / tile_rows; }
+    /// Rows of the compact matrix that a whole tile takes: of 16, as n_m cuts it.
+    constexpr std::size_t padded_tile_rows() const noexcept {
+        return (tile_rows + packed::tile_rows - 1) / packed::tile_rows * packed::tile_rows;
+    }
+    /// The row of the compact matrix that holds place i.
+    constexpr std::size_t compact_row(std::size_t i) const noexcept {
+        return i / tile_rows * padded_tile_rows() + i % tile_rows;
+    }
+    constexpr std::size_t compact_rows() const noexcept {
+        return rows == 0 ? 0 : compact_row(rows - 1) + 1;
+    }
+    constexpr std::size_t column_words() const noexcept { return (kept + 1) / 2; }
+    constexpr bool is_sound() const noexcept {
+        return tile_rows > 0 && kept <= cols && dense <= kept && cols <= 65536;
+    }
+
+    /// visit(first, end) for the places of a tile, at most `n` tiles of the compact matrix at once.
+    constexpr void in_blocks(std::size_t tile, std::size_t n, auto&& visit) const {
+        const std::size_t begin = tile * tile_rows, left = rows - begin;
+        const std::size_t places = left < tile_rows ? left : tile_rows;
+        for (std::size_t i = 0; i < places; i += n * packed::tile_rows)
+            visit(
+                begin + i,
+                begin + (places - i < n * packed::tile_rows ? places : i + n * packed::tile_rows));
+    }
+
+    friend constexpr bool operator==(const hinm_shape&, const hinm_shape&) = default;
+};
+
+/// Hierarchical N:M weights over caller-owned memory. A tile of V rows keeps the same columns,
+/// which a list names; put side by side in its order they are the compact matrix, of `kept`
+/// columns. Its first `dense` ones are stored as packed::dense, the others as n_m, every tile
+/// beginning a new tile of 16 rows there: a V that is no multiple of 16 is padded to one.
+template <int N, int M, float_storage T = float>
+struct hinm : hinm_shape {
+    using value_type = T;
+    using dense_part = packed::dense<T>;
+    using grouped_part = n_m<N, M, T>;
+
+    const T* values = nullptr;               ///< of the dense part, then of the grouped one
+    const std::uint32_t* indices = nullptr;  ///< of the grouped part
+    const std::uint32_t* outputs = nullptr;  ///< (rows) the row at each place; unless in_place
+    const std::uint32_t* columns = nullptr;  ///< (n_tiles, column_words) two a word, lower first
+
+    static constexpr std::size_t n_values(const hinm_shape& s) noexcept {
+        return dense_part::n_values(s.compact_rows(), s.dense) +
+               grouped_part::n_values(s.compact_rows(), s.kept - s.dense);
+    }
+    static constexpr std::size_t n_indices(const hinm_shape& s) noexcept {
+        return grouped_part::n_indices(s.compact_rows(), s.kept - s.dense);
+    }
+    /// 32-bit words of indices, outputs and columns, in this order.
+    static constexpr std::size_t n_words(const hinm_shape& s) noexcept {
+        return n_indices(s) + (s.in_place ? 0 : s.rows) + s.n_tiles() * s.column_words();
+    }
+    static constexpr std::size_t required_bytes(const hinm_shape& s) noexcept {
+        return n_values(s) * sizeof(T) + n_words(s) * sizeof(std::uint32_t);
+    }
+    constexpr std::size_t required_bytes() const noexcept { return required_bytes(*this); }
+    constexpr std::size_t steps() const noexcept {
+        return dense + grouped_part::steps(kept - dense);
+    }
+
+    constexpr const hinm& view() const noexcept { return *this; }
+    /// The compact matrix.
+    constexpr dense_part compact_dense() const noexcept {
+        return {compact_rows(), dense, values, nullptr};
+    }
+    constexpr grouped_part compact_grouped() const noexcept {
+        return {compact_rows(), kept - dense, values + dense_part::n_values(compact_rows(), dense),
+                indices};
+    }
+
+    PARE_ALWAYS_INLINE constexpr std::size_t output(std::size_t i) const noexcept {
+        PARE_ASSERT(i < rows, "index out of range");
+        return in_place ? i : outputs[i];
+    }
+    constexpr T value(std::size_t i, std::size_t step) const noexcept {
+        return step < dense ? compact_dense().value(compact_row(i), step)
+                            : compact_grouped().value(compact_row(i), step - dense);
+    }
+    constexpr std::size_t column(std::size_t i, std::size_t step) const noexcept {
+        const std::size_t c =
+            step < dense ? step : dense + compact_grouped().column(compact_row(i), step - dense);
+        return tile_column(i / tile_rows, c);
+    }
+    /// Column c of the compact matrix, of a tile.
+    PARE_ALWAYS_INLINE constexpr std::size_t tile_column(std::size_t tile,
+                                                         std::size_t c) const noexcept {
+        PARE_ASSERT(tile < n_tiles() && c < kept, "index out of range");
+        return columns[tile * column_words() + c / 2] >> (c % 2 * 16) & 0xffffu;
+    }
+};
+
+inline namespace PARE_ARCH_NAMESPACE {
+
+inline hinm_shape shape_of(const prune::hinm_order& order) noexcept {
+    bool in_place = true;
+    for (std::size_t i = 0; i < order.rows(); ++i) in_place &= order.outputs()[i] == i;
+    return {order.rows(), order.cols(), order.tile_rows(), order.kept(), order.dense(), in_place};
+}
+
+/// Writes the kept weights (rows, cols) in the given order into `values` and `words`, of exactly
+/// n_values() and n_words() elements of shape_of(order), each weight passed through `codec`.
+/// @return the layout over that memory; pattern_violated when a group keeps more than N or a row
+/// keeps a column that its tile lacks, not_a_number for a kept weight that is NaN or infinite, as
+/// given or as encoded, shape_mismatch, invalid_argument for more than 65,536 columns,
+/// buffer_too_small. After the first two the memory holds nothing of use.
+/// @pre order.check()
+template <int N, int M, class Codec>
+result<hinm<N, M, typename Codec::value_type>> pack(matrix_view<const float> weights,
+                                                    prune::const_mask_view kept,
+                                                    const prune::hinm_order& order,
+                                                    const Codec& codec,
+                                                    std::span<typename Codec::value_type> values,
+                                                    std::span<std::uint32_t> words) noexcept {
+    using layout = hinm<N, M, typename Codec::value_type>;
+    layout packed{shape_of(order)};
+    if (weights.rows() != packed.rows || weights.cols() != packed.cols ||
+        kept.rows() != packed.rows || kept.cols() != packed.cols)
+        return error{errc::shape_mismatch, "weights, mask and order differ in shape"};
+    if (!packed.is_sound())
+        return error{errc::invalid_argument, "packed hinm has at most 65,536 columns"};
+    if (values.size() != layout::n_values(packed) || words.size() != layout::n_words(packed))
+        return error{errc::buffer_too_small, "pack: memory is not n_values and n_words long"};
+    for (auto& v : values) v = codec.encode(0.0f);
+    for (std::uint32_t& word : words) word = 0;
+
+    std::uint32_t* const outputs = words.data() + layout::n_indices(packed);
+    std::uint32_t* const columns = outputs + (packed.in_place ? 0 : packed.rows);
+    packed.values = values.data();
+    packed.indices = words.data();
+    packed.outputs = packed.in_place ? nullptr : outputs;
+    packed.columns = columns;
+    for (std::size_t i = 0; i < packed.rows && !packed.in_place; ++i)
+        outputs[i] = order.outputs()[i];
+    for (std::size_t t = 0; t < packed.n_tiles(); ++t)
+        for (std::size_t c = 0; c < packed.kept; ++c)
+            columns[t * packed.column_words() + c / 2] |= order.columns(t)[c] << (c % 2 * 16);
+
+    const std::size_t n_dense = layout::dense_part::n_values(packed.compact_rows(), packed.dense);
+    for (std::size_t i = 0; i < packed.rows; ++i) {
+        const std::size_t row = order.outputs()[i], at = packed.compact_row(i);
+        const auto tile = order.columns(i / packed.tile_rows);
+        std::size_t n_kept = 0;
+        for (const std::uint32_t c : tile) n_kept += kept(row, c);
+        if (n_kept != kept.count_row(row))
+            return error{errc::pattern_violated, "a row keeps a column that its tile lacks", row};
+        const auto pack_part = [&]<class Part>(std::type_identity<Part>, auto columns_of_part,
+                                               auto* part_values) {
+            return detail::pack_row<Part>(
+                at, columns_of_part.size(),
+                [&](std::size_t c) { return weights(row, columns_of_part[c]); },
+                [&](std::size_t c) { return kept(row, columns_of_part[c]); }, codec, part_values,
+                words.data());
+        };
+        auto ok = pack_part(std::type_identity<typename layout::dense_part>{},
+                            tile.first(packed.dense), values.data());
+        if (ok)
+            ok = pack_part(std::type_identity<typename layout::grouped_part>{},
+                           tile.subspan(packed.dense), values.data() + n_dense);
+        if (!ok) return error{ok.error().code, ok.error().message, row};
+    }
+    return packed;
+}
+
+/// The order that packed weights are in, to go on searching from or to plan with. @return
+/// out_of_memory
+/// @pre packed.is_sound()
+template <int N, int M, class T>
+result<prune::hinm_order> order_of(const hinm<N, M, T>& packed) noexcept {
+    auto order = prune::hinm_order::make(packed.rows, packed.cols, packed.tile_rows, packed.kept,
+                                         packed.dense);
+    if (!order) return order;
+    for (std::size_t i = 0; i < packed.rows; ++i)
+        order->outputs()[i] = static_cast<std::uint32_t>(packed.output(i));
+    for (std::size_t t = 0; t < packed.n_tiles(); ++t)
+        for (std::size_t c = 0; c < packed.kept; ++c)
+            order->columns(t)[c] = static_cast<std::uint32_t>(packed.tile_column(t, c));
+    return order;
+}
+
+/// Whether outputs and columns exist and are listed once, and indices name columns of their groups
+/// in ascending order: a kernel may run only on weights that pass. Allocates a copy of the lists.
+template <int N, int M, class T>
+status check(const hinm<N, M, T>& packed) noexcept {
+    if (!packed.is_sound()) return error{errc::malformed_file, "a shape that hinm cannot have"};
+    const auto order = order_of(packed);
+    if (!order) return order.error();
+    if (auto ok = order->check(); !ok)
+        return error{errc::malformed_file, ok.error().message, ok.error().where};
+
+    if constexpr (hinm<N, M, T>::grouped_part::index_bits > 0) {
+        // Padding rows are read by the kernels too.
+        auto padded = packed.compact_grouped();
+        padded.rows = padded.tiles(padded.rows) * tile_rows;
+        for (std::size_t r = 0; r < padded.rows; ++r) {
+            const std::size_t place = r % packed.padded_tile_rows();
+            if (!detail::row_is_valid(padded, r,
+                                      place < packed.tile_rows && r < packed.compact_rows()))
+                return error{errc::malformed_file,
+                             "an index lies outside its group or out of order", r};
+        }
+    }
+    return {};
+}
+
+}  // namespace PARE_ARCH_NAMESPACE
+
+static_assert(layout<hinm<2, 4, f16>> && hinm_weights<hinm<2, 4>> && !n_m_weights<hinm<2, 4>>);
+
+}  // namespace pare::packed
+
+#endif  // PARE_PACKED_HINM_HPP
