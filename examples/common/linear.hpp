@@ -29,9 +29,11 @@ void check_compiled(const recipe& r);
 
 /// Compresses weights (out_features, in_features).
 /// @param codec  anything but `stored`
+/// @param run    what searches for an order
 /// @throws failure when the library refuses
 std::unique_ptr<linear> make_linear(pare::matrix_view<const float> weights, const recipe& r,
-                                    codec_kind codec, const pare::prune::calibration& inputs);
+                                    codec_kind codec, const pare::prune::calibration& inputs,
+                                    pare::thread_pool& run);
 
 }  // namespace tools
 

@@ -50,11 +50,12 @@ std::vector<float> read_floats(const pare::io::tensor_info& tensor) {
 }
 
 std::unique_ptr<linear> load_linear(const pare::io::tensor_info& tensor, const recipe& r,
-                                    const pare::prune::calibration& inputs) {
+                                    const pare::prune::calibration& inputs,
+                                    pare::thread_pool& run) {
     const std::vector<float> weights = read_floats(tensor);
     const std::size_t rows = tensor.extents[0];
     return make_linear({weights.data(), rows, weights.size() / rows}, r,
-                       r.codec == codec_kind::stored ? stored_codec(tensor) : r.codec, inputs);
+                       r.codec == codec_kind::stored ? stored_codec(tensor) : r.codec, inputs, run);
 }
 
 }  // namespace tools

@@ -23,7 +23,7 @@ std::vector<float> read_floats(const pare::io::tensor_info& tensor);
 /// A linear layer of a tensor (out_features, ...), whose other extents together are in_features; in
 /// the tensor's own dtype where the recipe names none. @throws failure
 std::unique_ptr<linear> load_linear(const pare::io::tensor_info& tensor, const recipe& r,
-                                    const pare::prune::calibration& inputs);
+                                    const pare::prune::calibration& inputs, pare::thread_pool& run);
 
 }  // namespace tools
 

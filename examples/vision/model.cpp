@@ -77,7 +77,7 @@ model::layer model::load(const convolution& c, const tools::recipe& r, bool comp
     const auto seen = statistics.find(c.name);
     l.weights = tools::load_linear(
         source_->tensor(c.name + ".weight"), compressed ? r : tools::recipe{},
-        seen == statistics.end() ? pare::prune::calibration{} : seen->second.view());
+        seen == statistics.end() ? pare::prune::calibration{} : seen->second.view(), *run_);
     l.compressed = compressed;
     if (c.norm.empty()) {
         l.shift = read(c.name + ".bias");

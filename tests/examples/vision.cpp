@@ -350,6 +350,20 @@ TEST_CASE("norms estimated again give a pruned ResNet-20 most of its accuracy ba
     CHECK(vision::evaluate(pruned, images).top1 > 0.75);
 }
 
+TEST_CASE("orders of hinm keep ever more of ResNet-20, up to the unstructured bound") {
+    PARE_DATA_OR_SKIP(model, "resnet_cifar10/resnet20.safetensors");
+    loaded net(model);
+    double before = 0.0;
+    for (const char* const order : {"", "+gyro_outputs", "+gyro_inputs", "+gyro", "+gyro:0.05"}) {
+        const auto report = net.make(std::string("hinm:2:4:v16:0.5") + order).report();
+        CAPTURE(order);
+        CHECK(report.sparsity == 0.75);
+        CHECK(report.retained > before);
+        before = report.retained;
+    }
+    CHECK(before < net.make("unstructured:0.75").report().retained);
+}
+
 TEST_CASE("a run writes its table as JSON") {
     const small_files files;
     vision::options o{
