@@ -2,4 +2,4 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gemm_laws.hpp"
 
-TEST_CASE("gemm and gemv of f16 weights") { pare::testing::check_gemm_laws<pare::f16>(); }
+TEST_CASE("gemm and gemv of f16 weights") { pare::testing::check_n_m_laws<pare::f16>(); }

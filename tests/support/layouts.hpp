@@ -5,6 +5,8 @@
 
 #include "matrix.hpp"
 
+#include <pare/core/random.hpp>
+#include <pare/packed/hinm.hpp>
 #include <pare/packed/n_m.hpp>
 #include <pare/prune/n_m.hpp>
 #include <pare/quant/cast.hpp>
@@ -13,6 +15,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace pare::testing {
@@ -39,13 +43,92 @@ class packed_matrix {
         layout_ = *made;
     }
 
+    static std::string name() { return std::to_string(N) + ":" + std::to_string(M); }
     const layout& view() const { return layout_; }
     const matrix& dense() const { return dense_; }
+
+    std::span<const T> values() const { return std::span(values_).subspan(1); }
+    std::span<const std::uint32_t> words() const { return std::span(indices_).subspan(1); }
+    /// The same over copies of values() and words().
+    layout at(const T* values, const std::uint32_t* words) const {
+        return {layout_.rows, layout_.cols, values, words};
+    }
 
   private:
     matrix dense_;
     std::vector<T> values_;
     std::vector<std::uint32_t> indices_;
+    layout layout_;
+};
+
+/// Likewise hinm, its outputs and columns in any order; of most seeds some columns are dense.
+template <int N, int M, int V, class T>
+class hinm_matrix {
+  public:
+    using layout = packed::hinm<N, M, T>;
+
+    hinm_matrix(const matrix& weights, std::uint64_t seed)
+        : dense_(weights.rows(), weights.cols()) {
+        random random(seed);
+        const std::size_t cols = weights.cols(), kept = cols - random.below(cols) / 2;
+        auto order = *prune::hinm_order::make(weights.rows(), cols, V, kept, seed % 3 * kept / 4);
+        shuffle(order.outputs(), random);
+        bits mask(weights.rows(), cols);
+        std::vector<std::uint32_t> all(cols);
+        for (std::size_t t = 0; t < order.n_tiles(); ++t) {
+            for (std::size_t c = 0; c < cols; ++c) all[c] = static_cast<std::uint32_t>(c);
+            shuffle(std::span(all), random);
+            const auto columns = order.columns(t);
+            for (std::size_t c = 0; c < kept; ++c) columns[c] = all[c];
+            for (const std::uint32_t r : order.outputs_of(t))
+                for (std::size_t c = 0, room = 0; c < kept; ++c) {
+                    if (c < order.dense()) {
+                        mask.view().set(r, columns[c], true);
+                        continue;
+                    }
+                    if ((c - order.dense()) % M == 0) room = N;
+                    if (room > 0 && random.below(M) < N)
+                        --room, mask.view().set(r, columns[c], true);
+                }
+        }
+        const packed::hinm_shape shape = packed::shape_of(order);
+        values_.resize(layout::n_values(shape) + 1);
+        words_.resize(layout::n_words(shape) + 1);
+        const auto made =
+            packed::pack<N, M>(weights.view(), mask.view(), order, quant::cast<T>{},
+                               std::span(values_).subspan(1), std::span(words_).subspan(1));
+        if (!made || !packed::check(*made) || !packed::unpack(*made, dense_.view())) std::abort();
+        layout_ = *made;
+    }
+
+    static std::string name() {
+        return std::to_string(N) + ":" + std::to_string(M) + ":v" + std::to_string(V);
+    }
+    const layout& view() const { return layout_; }
+    const matrix& dense() const { return dense_; }
+
+    std::span<const T> values() const { return std::span(values_).subspan(1); }
+    std::span<const std::uint32_t> words() const { return std::span(words_).subspan(1); }
+    layout at(const T* values, const std::uint32_t* words) const {
+        layout copy = layout_;
+        const auto moved = [&](const std::uint32_t* part) {
+            return part == nullptr ? nullptr : words + (part - &words_[1]);
+        };
+        copy.values = values;
+        copy.indices = moved(copy.indices);
+        copy.outputs = moved(copy.outputs);
+        copy.columns = moved(copy.columns);
+        return copy;
+    }
+
+  private:
+    static void shuffle(std::span<std::uint32_t> list, random& random) {
+        for (std::size_t i = list.size(); i > 1; --i) std::swap(list[i - 1], list[random.below(i)]);
+    }
+
+    matrix dense_;
+    std::vector<T> values_;
+    std::vector<std::uint32_t> words_;
     layout layout_;
 };
 

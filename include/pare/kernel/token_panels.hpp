@@ -31,8 +31,6 @@ inline constexpr std::size_t sums_floats = 32 * 1024;
 template <std::size_t Tokens>
 class panel_sums {
   public:
-    static constexpr std::size_t max_rows = sums_floats / Tokens;
-
     /// Adds `n_tiles` tiles of w, `first` onward, times activations: pack(begin, n, panel) makes
     /// the panel of n columns. The first block of columns of all puts its sums there.
     template <class Layout>
@@ -48,7 +46,7 @@ class panel_sums {
         }
     }
 
-    /// (max_rows, Tokens)
+    /// (rows, Tokens)
     const float* data() noexcept {
         if (empty_) sums_.fill(0.0f);
         return sums_.data();
@@ -133,12 +131,12 @@ void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float>
         for (std::size_t item = begin; item < stop; ++item)
             in_panel(x.rows(), item / w.n_tiles(),
                      [&]<std::size_t Tokens>(std::size_t t, std::size_t n) {
-                         w.in_blocks(
-                             item % w.n_tiles(), panel_sums<Tokens>::max_rows / packed::tile_rows,
-                             [&](std::size_t first, std::size_t end) {
-                                 panel_block<Tokens>(w, first, end, x.block(t, 0, n, x.cols()),
-                                                     y.block(t, 0, n, y.cols()), bias);
-                             });
+                         w.in_blocks(item % w.n_tiles(), sums_floats / Tokens / packed::tile_rows,
+                                     [&](std::size_t first, std::size_t end) {
+                                         panel_block<Tokens>(w, first, end,
+                                                             x.block(t, 0, n, x.cols()),
+                                                             y.block(t, 0, n, y.cols()), bias);
+                                     });
                      });
     });
 }

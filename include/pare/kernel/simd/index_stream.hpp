@@ -36,24 +36,43 @@ class index_stream {
         return index & veci(mask);
     }
 
-    /// Calls visit(step, index << Scale) for Count steps, step being a std::integral_constant so
-    /// that every shift is a constant. The first index begins at bit FirstBit of the word at
-    /// `words`. When Dirty, the bits around the index are left as they are.
-    template <std::size_t Count, bool Dirty, int Scale = 0, std::size_t FirstBit = 0>
+    /// Calls visit(step, index) for Count steps, step being a std::integral_constant so that every
+    /// shift is a constant. The first index begins a word. When Dirty, the bits above the index are
+    /// left as they are.
+    template <std::size_t Count, bool Dirty>
     static void read_steps(const std::uint32_t* words, auto&& visit) noexcept {
-        constexpr std::size_t n_words = (FirstBit + Count * Bits + 31) / 32;
-        std::array<veci, n_words> word;
-        for (std::size_t w = 0; w < n_words; ++w)
-            word[w] = veci::load_unaligned(words + w * packed::tile_rows);
+        const auto word = load_words<Count * Bits>(words);
         const auto each = [&]<std::size_t... Step>(std::index_sequence<Step...>) {
             (visit(std::integral_constant<std::size_t, Step>{},
-                   extract<Dirty, Scale, FirstBit + Step * Bits>(word)),
+                   extract<Dirty, 0, Step * Bits>(word)),
+             ...);
+        };
+        each(std::make_index_sequence<Count>{});
+    }
+
+    /// Calls visit(pair, halves) for Count pairs of steps: the lower and the upper 16 bits hold the
+    /// indices of two steps, each << Scale. The first index begins at bit FirstBit of the word at
+    /// `words`.
+    template <std::size_t Count, int Scale, std::size_t FirstBit>
+    static void read_pairs(const std::uint32_t* words, auto&& visit) noexcept {
+        const auto word = load_words<FirstBit + 2 * Count * Bits>(words);
+        const auto each = [&]<std::size_t... Pair>(std::index_sequence<Pair...>) {
+            (visit(Pair, extract<false, Scale, FirstBit + 2 * Pair * Bits>(word) |
+                             extract<false, Scale + 16, FirstBit + (2 * Pair + 1) * Bits>(word)),
              ...);
         };
         each(std::make_index_sequence<Count>{});
     }
 
   private:
+    template <std::size_t Extent>
+    static auto load_words(const std::uint32_t* words) noexcept {
+        std::array<veci, (Extent + 31) / 32> word;
+        for (std::size_t w = 0; w < word.size(); ++w)
+            word[w] = veci::load_unaligned(words + w * packed::tile_rows);
+        return word;
+    }
+
     template <bool Dirty, int Scale, std::size_t Bit, std::size_t Words>
     static veci extract(const std::array<veci, Words>& word) noexcept {
         constexpr int shift = static_cast<int>(Bit % 32) - Scale;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
@@ -28,10 +29,10 @@ class n_m_panel {
     static constexpr std::size_t N = Layout::n, M = Layout::m;
     static constexpr std::size_t max_steps = 128 / N * N;  // decoded at a time, whole groups
     /// Channels, and vectors of tokens, whose sums stay in registers together.
-    static constexpr std::size_t row_block = 4;
-    static constexpr std::size_t most_vecs = vector_registers == 32 ? 4 : 2;
+    static constexpr std::size_t most_sums = vector_registers == 32 ? 16 : 8;
     static constexpr std::size_t vec_block =
-        Tokens / lanes < most_vecs ? Tokens / lanes : most_vecs;
+        Tokens / lanes < most_sums / 4 ? Tokens / lanes : most_sums / 4;
+    static constexpr std::size_t row_block = most_sums / vec_block;
     using stream = index_stream<(Layout::index_bits > 0 ? Layout::index_bits : 1)>;
 
   public:
@@ -43,7 +44,7 @@ class n_m_panel {
         const std::size_t begin = Layout::steps(first_col);
         const std::size_t end = Layout::steps(first_col + block_cols);
         const T* values = weights.values + tile * steps * packed::tile_rows;
-        alignas(64) std::array<std::uint16_t, max_steps * packed::tile_rows> offsets;
+        alignas(64) std::array<std::uint32_t, (max_steps + 1) / 2 * packed::tile_rows> offsets;
         alignas(64) std::array<float, max_steps * packed::tile_rows> wide;
         for (std::size_t s = begin; s < end; s += max_steps) {
             const std::size_t n = end - s < max_steps ? end - s : max_steps;
@@ -64,42 +65,52 @@ class n_m_panel {
                 block<false>(w, offsets.data(), n, x + t, put && s == begin, sums + t);
             for (std::size_t r = row_block; r < packed::tile_rows; r += row_block)
                 for (std::size_t t = 0; t < Tokens; t += vec_block * lanes)
-                    block<false>(w + r, offsets.data() + r, n, x + t, s == 0,
+                    block<false>(w + r, offsets.data() + r, n, x + t, put && s == begin,
                                  sums + r * Tokens + t);
         }
     }
 
   private:
-    // Where in its group's part of the panel each slot's activations begin.
+    // Where in its group's part of the panel each slot's activations begin, in bytes, two slots a
+    // word.
     static void decode(const Layout& weights, std::size_t tile, std::size_t first_step,
-                       std::size_t n, std::uint16_t* offsets) noexcept {
-        constexpr int scale = std::countr_zero(Tokens);
-        constexpr std::size_t at_once = 16, bits = Layout::index_bits;  // 16 steps: half words
-        static_assert(Layout::m * Tokens <= 65536);
+                       std::size_t n, std::uint32_t* offsets) noexcept {
+        constexpr int scale = std::countr_zero(Tokens * sizeof(float));
+        constexpr std::size_t at_once = 8, bits = Layout::index_bits;  // 8 pairs: half words
+        static_assert(Layout::m * Tokens * sizeof(float) <= 65536);
         const std::uint32_t* words =
             weights.indices + tile * Layout::index_words(weights.cols) * packed::tile_rows;
         for (std::size_t l = 0; l < packed::tile_rows; l += lanes) {
-            std::size_t s = 0;
-            const auto put = [&](std::size_t step, veci offset) {
-                store_low_halves(offset, offsets + (s + step) * packed::tile_rows + l);
+            std::uint32_t* to = offsets + l;
+            const auto put = [&](std::size_t pair, veci halves) {
+                halves.store_unaligned(to + pair * packed::tile_rows);
             };
-            for (; s + at_once <= n; s += at_once) {
+            std::size_t s = 0;
+            for (; s + 2 * at_once <= n; s += 2 * at_once, to += at_once * packed::tile_rows) {
                 const std::size_t bit = (first_step + s) * bits;
                 const std::uint32_t* word = words + bit / 32 * packed::tile_rows + l;
-                if (bit % 32 == 0) stream::template read_steps<at_once, false, scale>(word, put);
-                else if (bit % 32 == 16)
-                    stream::template read_steps<at_once, false, scale, 16>(word, put);
+                if (bit % 32 == 0) stream::template read_pairs<at_once, scale, 0>(word, put);
+                else if (bit % 32 == 16) stream::template read_pairs<at_once, scale, 16>(word, put);
                 else break;
             }
-            for (; s < n; ++s) put(0, stream::read(words + l, first_step + s) << scale);
+            for (; s < n; s += 2, to += packed::tile_rows) {
+                veci halves = stream::read(words + l, first_step + s) << scale;
+                if (s + 1 < n)
+                    halves = halves | (stream::read(words + l, first_step + s + 1) << (scale + 16));
+                put(0, halves);
+            }
         }
+    }
+
+    static const float* after(const float* x, std::size_t bytes) noexcept {
+        return reinterpret_cast<const float*>(reinterpret_cast<const char*>(x) + bytes);
     }
 
     // A few channels times a few vectors of tokens, over n steps that begin with a group; x is that
     // group's part of the panel. Prefetch: asks for the next tile's values meanwhile, a step's a
     // step, for the hardware does not foresee the jump.
     template <bool Prefetch>
-    static void block(const float* values, const std::uint16_t* offsets, std::size_t n,
+    static void block(const float* values, const std::uint32_t* offsets, std::size_t n,
                       const float* x, bool first, float* sums,
                       [[maybe_unused]] const T* stored = nullptr,
                       [[maybe_unused]] std::size_t next_tile = 0) noexcept {
@@ -108,32 +119,46 @@ class n_m_panel {
         for (std::size_t r = 0; r < row_block; ++r) PARE_UNROLL
         for (std::size_t v = 0; v < vec_block; ++v)
             sum[r][v] = first ? vecf(0.0f) : vecf::load_aligned(sums + r * Tokens + v * lanes);
-        const auto step = [&](std::size_t s, std::size_t slot) {
-            const std::array<vecf, row_block> w = broadcast_four(values + s * packed::tile_rows);
-            std::array<const float*, row_block> from;
-            from.fill(x + slot * Tokens);  // where every column is kept
-            if constexpr (Layout::index_bits > 0) {
-                std::uint64_t four;  // one load for four offsets
-                std::memcpy(&four, offsets + s * packed::tile_rows, sizeof(four));
+        // The offsets of step s are the lower or upper halves of the words at `pair`.
+        const auto step = [&](std::size_t s, std::size_t slot, const std::uint32_t* pair,
+                              std::size_t half) {
+            const auto quad = [&](auto q) {  // four channels
+                const std::array<vecf, 4> w = broadcast_four(values + s * packed::tile_rows + q);
+                std::array<const float*, 4> from;
+                from.fill(x + slot * Tokens);  // where every column is kept
+                if constexpr (Layout::index_bits > 0) {
+                    PARE_UNROLL
+                    for (std::size_t r = 0; r < 4; r += 2) {
+                        std::uint64_t four;  // one load for two slots of two channels
+                        std::memcpy(&four, pair + q + r, sizeof(four));
+                        from[r] = after(x, static_cast<std::uint16_t>(four >> (16 * half)));
+                        from[r + 1] =
+                            after(x, static_cast<std::uint16_t>(four >> (16 * half + 32)));
+                    }
+                }
                 PARE_UNROLL
-                for (std::size_t r = 0; r < row_block; ++r)
-                    from[r] = x + static_cast<std::uint16_t>(four >> (16 * r));
+                for (std::size_t r = 0; r < 4; ++r) PARE_UNROLL
+                for (std::size_t v = 0; v < vec_block; ++v)
+                    sum[q + r][v] =
+                        fma(w[r], vecf::load_aligned(from[r] + v * lanes), sum[q + r][v]);
+            };
+            // A loop of two rounds would not be unrolled, and the sums not stay in registers.
+            [&]<std::size_t... Q>(std::index_sequence<Q...>) {
+                (quad(std::integral_constant<std::size_t, 4 * Q>{}), ...);
             }
-            PARE_UNROLL
-            for (std::size_t r = 0; r < row_block; ++r) PARE_UNROLL
-            for (std::size_t v = 0; v < vec_block; ++v)
-                sum[r][v] = fma(w[r], vecf::load_aligned(from[r] + v * lanes), sum[r][v]);
+            (std::make_index_sequence<row_block / 4>{});
             if constexpr (Prefetch) prefetch(stored + s * packed::tile_rows, next_tile);
         };
-        // Two steps a round at least, or the loop itself is felt.
-        constexpr std::size_t groups = N == 1 ? 2 : 1;
+        // Whole pairs a round.
+        constexpr std::size_t groups = 1 + N % 2, round = groups * N;
         std::size_t s = 0;
-        for (; s + groups * N <= n; s += groups * N) PARE_UNROLL
+        for (; s + round <= n; s += round, offsets += round / 2 * packed::tile_rows) PARE_UNROLL
         for (std::size_t g = 0; g < groups; ++g, x += M * Tokens) PARE_UNROLL
-        for (std::size_t slot = 0; slot < N; ++slot) step(s + g * N + slot, slot);
-        for (std::size_t slot = 0; s < n; ++s) {
-            step(s, slot);
-            if (++slot == N) slot = 0, x += M * Tokens;
+        for (std::size_t i = 0; i < N; ++i)
+            step(s + g * N + i, i, offsets + (g * N + i) / 2 * packed::tile_rows, (g * N + i) % 2);
+        for (std::size_t i = 0; s < n; ++i, ++s) {
+            step(s, i % N, offsets + i / 2 * packed::tile_rows, i % 2);
+            if (i % N + 1 == N) x += M * Tokens;
         }
         PARE_UNROLL
         for (std::size_t r = 0; r < row_block; ++r) PARE_UNROLL
