@@ -8,10 +8,21 @@ namespace tools {
 
 namespace {
 
+bool read_group(arguments args, recipe& r) {
+    return args.size() >= 2 && read_number(args[0], r.n) && read_number(args[1], r.m) && 1 <= r.n &&
+           r.n < r.m && r.m <= 32;
+}
+
 bool read_n_m(arguments args, recipe& r) {
     r.pattern = pattern_kind::n_m;
-    return args.size() == 2 && read_number(args[0], r.n) && read_number(args[1], r.m) && 1 <= r.n &&
-           r.n < r.m && r.m <= 32;
+    return args.size() == 2 && read_group(args, r);
+}
+
+bool read_hinm(arguments args, recipe& r) {
+    r.pattern = pattern_kind::hinm;
+    return args.size() == 4 && read_group(args, r) && args[2].starts_with('v') &&
+           read_number(args[2].substr(1), r.tile_rows) && r.tile_rows >= 1 &&
+           read_number(args[3], r.sparsity) && r.sparsity >= 0.0f && r.sparsity < 1.0f;
 }
 
 bool read_unstructured(arguments args, recipe& r) {
@@ -20,10 +31,22 @@ bool read_unstructured(arguments args, recipe& r) {
            r.sparsity < 1.0f;
 }
 
+template <permutation_kind Kind>
+bool read_gyro(arguments args, recipe& r) {
+    constexpr double longest = 86400.0;
+    r.permutation = Kind;
+    if (args.empty()) return true;
+    return args.size() == 1 && Kind != permutation_kind::gyro_outputs &&
+           read_number(args[0], r.search_seconds.emplace()) && *r.search_seconds > 0.0 &&
+           *r.search_seconds <= longest;
+}
+
 constexpr part<recipe> parts[] = {
     {"pattern", "dense", "dense", "every weight (what there is without a pattern)",
      set<&recipe::pattern, pattern_kind::dense>},
     {"pattern", "nm", "nm:N:M", "N of every M consecutive weights of a row, N < M <= 32", read_n_m},
+    {"pattern", "hinm", "hinm:N:M:vV:S",
+     "N:M within the best columns of every V rows, fraction S of columns dropped", read_hinm},
     {"pattern", "unstructured", "unstructured:S",
      "fraction S pruned anywhere, stored dense: the bound for every pattern", read_unstructured},
     {"codec", "f32", "f32", "weights as 32-bit floats (default: as the model stores them)",
@@ -37,6 +60,12 @@ constexpr part<recipe> parts[] = {
     {"saliency", "optimal_brain", "optimal_brain",
      "keeps large w^2 / 2 [H^-1] of its input (calibrated)",
      set<&recipe::saliency, saliency_kind::optimal_brain>},
+    {"order", "gyro", "gyro[:SECONDS]", "of hinm: orders that keep more; a longer search per layer",
+     read_gyro<permutation_kind::gyro>},
+    {"order", "gyro_outputs", "gyro_outputs", "which rows share a tile alone",
+     read_gyro<permutation_kind::gyro_outputs>},
+    {"order", "gyro_inputs", "gyro_inputs[:SECONDS]", "how tiles group columns alone",
+     read_gyro<permutation_kind::gyro_inputs>},
 };
 constexpr grammar<recipe> words{"recipe", parts, "nm:2:4+f16+wanda"};
 
@@ -48,9 +77,12 @@ recipe parse_recipe(std::string_view text) {
     recipe r;
     r.text = text;
     const std::vector<bool> there = parse_parts(words, text, r);
-    for (std::size_t i = 0; i < there.size(); ++i)
+    for (std::size_t i = 0; i < there.size(); ++i) {
         if (there[i] && parts[i].role == "saliency" && r.pattern == pattern_kind::dense)
             refuse(words, text, parts[i].name, "needs a pattern that prunes");
+        if (there[i] && parts[i].role == "order" && r.pattern != pattern_kind::hinm)
+            refuse(words, text, parts[i].name, "needs hinm, the pattern that has an order");
+    }
     return r;
 }
 

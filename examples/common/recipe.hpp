@@ -4,27 +4,42 @@
 #define PARE_EXAMPLES_COMMON_RECIPE_HPP
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 namespace tools {
 
-enum class pattern_kind : std::uint8_t { dense, n_m, unstructured };
+enum class pattern_kind : std::uint8_t { dense, n_m, hinm, unstructured };
 enum class codec_kind : std::uint8_t { stored, f32, f16, bf16 };  ///< stored: the model's own dtype
 enum class saliency_kind : std::uint8_t { magnitude, wanda, optimal_brain };
+enum class permutation_kind : std::uint8_t {
+    in_place,
+    gyro,
+    gyro_outputs,  ///< of gyro's orders that of the outputs alone
+    gyro_inputs    ///< or that of the inputs
+};
 
 /// What a recipe string says: the library's axes as run-time values.
 struct recipe {
     std::string text = "dense";  ///< as written
     pattern_kind pattern = pattern_kind::dense;
-    int n = 1, m = 1;       ///< of n_m
-    float sparsity = 0.0f;  ///< of unstructured
+    int n = 1, m = 1;       ///< of n_m and hinm
+    int tile_rows = 1;      ///< of hinm
+    float sparsity = 0.0f;  ///< of unstructured; of hinm's vectors
     codec_kind codec = codec_kind::stored;
     saliency_kind saliency = saliency_kind::magnitude;
+    permutation_kind permutation = permutation_kind::in_place;
+    std::optional<double> search_seconds{};  ///< of a longer search, per layer
 };
 
-/// Reads parts joined by '+', each `name[:argument]*`, in any order: at most one pattern, one codec
-/// and one saliency. @throws usage_error, with the list of what exists
+/// Nothing is done to the weights.
+constexpr bool is_dense_as_stored(const recipe& r) {
+    return r.pattern == pattern_kind::dense && r.codec == codec_kind::stored;
+}
+
+/// Reads parts joined by '+', each `name[:argument]*`, in any order: at most one pattern, one
+/// codec, one saliency and one permutation. @throws usage_error, with the list of what exists
 recipe parse_recipe(std::string_view text);
 
 /// The list of what exists, one line per part.

@@ -2,16 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.hpp"
 
-#include "common/error.hpp"
+#include "common/command_line.hpp"
 #include "common/positive.hpp"
 #include "llm/options.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <thread>
+#include <string>
+#include <vector>
 
 namespace kvlab {
 
@@ -56,29 +54,19 @@ void add_replay(CLI::App& app, options& o, std::vector<std::string>& caches) {
     app.add_option("--map-budget", o.map_budget, "Budget of the heat maps, one of --budget");
 }
 
-void check_folder(const char* option, const std::string& file) {
-    const std::filesystem::path folder = std::filesystem::path(file).parent_path();
-    if (!folder.empty() && !std::filesystem::is_directory(folder))
-        throw tools::usage_error(
-            std::string(option).append(": there is no folder ").append(folder.string()));
-}
-
 }  // namespace
 
 std::optional<options> parse_options(int argc, char** argv) {
     options o;
     std::vector<std::string> caches;
     bool list_kv = false;
-    o.threads = std::max(1u, std::thread::hardware_concurrency());
 
     CLI::App app(about, "pare_kvlab");
     app.footer(notes);
     app.require_subcommand(0, 1);
     add_source(app, o);
     add_replay(app, o, caches);
-    app.add_option("--threads", o.threads, "Threads")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 1024));
+    tools::add_threads(app, o.threads);
     app.add_flag("--list-kv", list_kv, "Print what a cache can be made of");
     CLI::App* const record = app.add_subcommand("record", "Write what attention reads to a file");
     add_source(*record, o);
@@ -86,26 +74,19 @@ std::optional<options> parse_options(int argc, char** argv) {
     CLI::App* const replay = app.add_subcommand("replay", "Replay such a file");
     replay->add_option("trace", o.trace, "A safetensors file of record")->required();
     add_replay(*replay, o, caches);
-    try {
-        app.parse(argc, argv);
-        for (const CLI::App* const command : app.get_subcommands())
-            for (const CLI::Option* const given : app.get_options())
-                if (given->count() != 0 && given->get_name() != "--threads")
-                    throw CLI::ValidationError(given->get_name(),
-                                               "belongs after " + command->get_name());
-    } catch (const CLI::CallForHelp&) {
-        std::fputs(app.help().c_str(), stdout);
-        return std::nullopt;
-    } catch (const CLI::ParseError& e) {
-        throw tools::usage_error(std::string(e.what()) + "; see --help");
-    }
+    if (!tools::parse(app, argc, argv)) return std::nullopt;
+    for (const CLI::App* const command : app.get_subcommands())
+        for (const CLI::Option* const given : app.get_options())
+            if (given->count() != 0 && given->get_name() != "--threads")
+                throw tools::usage_error(given->get_name() + ": belongs after " +
+                                         command->get_name() + "; see --help");
     if (list_kv) {
         std::puts(tools::list_kv_parts().c_str());
         return std::nullopt;
     }
-    check_folder("--out", o.out);
-    check_folder("--csv", o.csv);
-    check_folder("--html", o.html);
+    tools::check_folder("--out", o.out);
+    tools::check_folder("--csv", o.csv);
+    tools::check_folder("--html", o.html);
     if (caches.empty())
         caches = {"window", "sinks:4+window", "h2o",      "a2sf:0.1", "a2sf:0.9:0.5",
                   "tova",   "snapkv:16",      "key_norm", "random"};

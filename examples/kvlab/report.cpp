@@ -2,10 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report.hpp"
 
-#include "common/error.hpp"
 #include "common/terminal.hpp"
-
-#include <pare/io/atomic_file.hpp>
 
 #include <algorithm>
 #include <array>
@@ -68,12 +65,6 @@ std::string csv(const study& s) {
         text.append(o.policy).append(numbers.data());
     }
     return text;
-}
-
-void write_file(const std::string& file, std::string_view text) {
-    auto out = tools::value_of(pare::io::atomic_file::create(file), file);
-    tools::value_of(out.write(std::as_bytes(std::span(text))), file);
-    tools::value_of(out.commit(), file);
 }
 
 }  // namespace kvlab

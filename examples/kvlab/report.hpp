@@ -64,9 +64,6 @@ std::string csv(const study& s);
 /// One file that needs no other: figures, and what is shown in each.
 std::string html(const study& s);
 
-/// The file appears when complete. @throws tools::failure
-void write_file(const std::string& file, std::string_view text);
-
 }  // namespace kvlab
 
 #endif  // PARE_EXAMPLES_KVLAB_REPORT_HPP

@@ -3,6 +3,7 @@
 #include "run.hpp"
 
 #include "common/error.hpp"
+#include "common/report.hpp"
 #include "common/terminal.hpp"
 #include "llm/dataset.hpp"
 #include "llm/generate.hpp"
@@ -98,8 +99,8 @@ void run(const options& o) {
     }
     const study s = replay_all(t, name, o);
     std::printf("%s\n\n%s", title(s).c_str(), table(s).c_str());
-    if (!o.csv.empty()) write_file(o.csv, csv(s));
-    if (!o.html.empty()) write_file(o.html, html(s));
+    if (!o.csv.empty()) tools::write_file(o.csv, csv(s));
+    if (!o.html.empty()) tools::write_file(o.html, html(s));
 }
 
 }  // namespace kvlab

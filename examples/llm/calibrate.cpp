@@ -2,52 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "calibrate.hpp"
 
-#include "common/error.hpp"
-
-#include <pare/eigen/inverse_hessian.hpp>
-#include <pare/prune/observer.hpp>
-
 #include <algorithm>
 #include <array>
 #include <span>
 
 namespace llm {
-
-namespace {
-
-constexpr float damping = 0.01f;
-
-/// Running sums of one input of a block.
-struct sums {
-    std::vector<double> squares;
-    std::vector<float> gram;  // (in_features, in_features), or empty
-
-    void add(pare::matrix_view<const float> x, bool with_gram) {
-        const std::size_t n = x.cols();
-        squares.resize(n);
-        if (with_gram) gram.resize(n * n);
-        tools::value_of(pare::prune::accumulate_input_statistics(
-                            x, squares,
-                            with_gram ? pare::matrix_view<float>(gram.data(), n, n)
-                                      : pare::matrix_view<float>()),
-                        "calibration");
-    }
-    block_statistics::of_input finish() const {
-        block_statistics::of_input made;
-        const std::size_t n = squares.size();
-        made.norms.resize(n);
-        tools::value_of(pare::prune::input_norms(squares, made.norms), "calibration");
-        if (!gram.empty()) {
-            made.inverse_hessian_diagonal.resize(n);
-            tools::value_of(pare::eigen::inverse_hessian_diagonal({gram.data(), n, n}, damping,
-                                                                  made.inverse_hessian_diagonal),
-                            "calibration");
-        }
-        return made;
-    }
-};
-
-}  // namespace
 
 std::vector<block_statistics> calibrate(const model& dense, const windows& text,
                                         bool inverse_hessian, const std::function<void()>& told) {
@@ -64,7 +23,7 @@ std::vector<block_statistics> calibrate(const model& dense, const windows& text,
     std::vector<block_statistics> found(dense.shape().n_layers);
     session s(dense, session::max_chunk);
     for (std::size_t l = 0; l < found.size(); ++l) {
-        std::array<sums, n_inputs> seen;
+        std::array<tools::input_sums, n_inputs> seen;
         for (std::vector<float>& x : hidden) {
             s.clear();
             dense.run_block(l, {x.data(), x.size() / dim, dim}, s,

@@ -12,9 +12,7 @@
 namespace llm {
 
 /// Runs the dense model over calibration text, block after block so that one block's Gram matrices
-/// are alive at a time, and collects what the saliencies need of each linear layer's input X
-/// (tokens, in_features): the norms of its columns and, if asked, the diagonal of the inverse of
-/// X^T X, damped by a hundredth of its mean diagonal as Frantar and Alistarh, arXiv:2301.00774.
+/// are alive at a time, and collects what the saliencies need of each linear layer's input.
 /// @param told  called once per block
 /// @throws tools::failure
 std::vector<block_statistics> calibrate(

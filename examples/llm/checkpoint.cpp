@@ -3,6 +3,7 @@
 #include "checkpoint.hpp"
 
 #include "common/error.hpp"
+#include "common/tensors.hpp"
 
 #include <nlohmann/json.hpp>
 #include <algorithm>
@@ -59,16 +60,6 @@ fs::path model_in_folder(const fs::path& folder) {
 // Tables of rotary frequencies that some files carry; they are computed here.
 bool is_derived(std::string_view name) {
     return name.ends_with("rotary_emb.inv_freq") || name == "rope.freqs";
-}
-
-void check_shape(const std::string& name, const tensor_info& tensor,
-                 std::initializer_list<std::size_t> shape) {
-    using pare::io::dtype;
-    if (!std::equal(shape.begin(), shape.end(), tensor.shape().begin(), tensor.shape().end()))
-        throw failure("tensor '" + name + "' does not have the shape that the configuration gives");
-    if (tensor.type != dtype::f32 && tensor.type != dtype::f16 && tensor.type != dtype::bf16)
-        throw failure("tensor '" + name + "' is " + std::string(describe(tensor.type).name) +
-                      "; only F32, F16 and BF16 models are understood");
 }
 
 }  // namespace
@@ -143,7 +134,7 @@ json checkpoint::find_config() const {
 void checkpoint::check_tensors() const {
     std::set<std::string, std::less<>> expected;
     const auto expect = [&](const std::string& name, std::initializer_list<std::size_t> shape) {
-        check_shape(name, tensor(name), shape);
+        tools::check_tensor(tensor(name), shape);
         expected.insert(name);
     };
     expect(top_name(top_embedding), {config_.vocab_size, config_.dim});
@@ -244,10 +235,7 @@ const tensor_info& checkpoint::head() const {
 }
 
 std::vector<float> checkpoint::read(const std::string& name) const {
-    const tensor_info& info = tensor(name);
-    std::vector<float> values(info.size());
-    value_of(pare::io::read_as_float(info, values), name);
-    return values;
+    return tools::read_floats(tensor(name));
 }
 
 std::vector<float> checkpoint::bias(std::size_t layer, slot s) const {

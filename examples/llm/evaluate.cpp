@@ -3,10 +3,10 @@
 #include "evaluate.hpp"
 
 #include "common/error.hpp"
-#include "math.hpp"
+#include "common/math.hpp"
+#include "common/timing.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -15,6 +15,8 @@
 namespace llm {
 
 namespace {
+
+using tools::argmax, tools::fast_exp, tools::log_sum_exp, tools::reduce;
 
 /// KL(p || q) of the softmaxes of two rows of logits whose log_sum_exp are known.
 double divergence(std::span<const float> p, float p_sum, std::span<const float> q, float q_sum) {
@@ -26,32 +28,6 @@ double divergence(std::span<const float> p, float p_sum, std::span<const float> 
         },
         [](float a, float b) { return a + b; });
     return std::max(0.0, static_cast<double>(kl));
-}
-
-double seconds_of(const std::function<void()>& run) {
-    using clock = std::chrono::steady_clock;
-    const auto before = clock::now();
-    run();
-    return std::chrono::duration<double>(clock::now() - before).count();
-}
-
-/// Median seconds of each run, taken by turns: 5 rounds at least, and 0.25 seconds per run.
-std::vector<double> median_seconds(std::span<const std::function<void()>> runs) {
-    std::vector<std::vector<double>> seconds(runs.size());
-    for (const auto& run : runs) run();
-    const double wanted = 0.25 * static_cast<double>(runs.size());
-    for (double total = 0.0; seconds[0].size() < 5 || total < wanted;)
-        for (std::size_t i = 0; i < runs.size(); ++i) {
-            seconds[i].push_back(seconds_of(runs[i]));
-            total += seconds[i].back();
-        }
-    std::vector<double> medians;
-    for (auto& of_run : seconds) {
-        const auto middle = of_run.begin() + std::ssize(of_run) / 2;
-        std::nth_element(of_run.begin(), middle, of_run.end());
-        medians.push_back(*middle);
-    }
-    return medians;
 }
 
 /// visit(row, at, logits of the token after text[row][at]) for all predictions, in order.
@@ -144,9 +120,9 @@ std::vector<speed> measure_speeds(std::span<const contender> contenders,
                 m->forward(ids.subspan(i % ids.size(), 1), s, row);
         });
     }
-    const std::vector<double> prefill = median_seconds(prefills);
+    const std::vector<double> prefill = tools::median_seconds(prefills);
     for (session& s : sessions) s.mark();
-    const std::vector<double> decode = median_seconds(decodes);
+    const std::vector<double> decode = tools::median_seconds(decodes);
     std::vector<speed> found;
     for (std::size_t i = 0; i < contenders.size(); ++i)
         found.push_back({.decode = static_cast<double>(n_decoded) / decode[i],

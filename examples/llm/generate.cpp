@@ -2,17 +2,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "generate.hpp"
 
-#include "math.hpp"
+#include "common/math.hpp"
 
 #include <algorithm>
 
 namespace llm {
 
 token sampler::pick(std::span<const float> logits) {
-    if (temperature <= 0.0f) return static_cast<token>(argmax(logits));
-    const float largest = max_of(logits);
+    if (temperature <= 0.0f) return static_cast<token>(tools::argmax(logits));
+    const float largest = tools::max_of(logits);
     const auto weight = [&](float logit) {
-        return static_cast<double>(fast_exp((logit - largest) / temperature));
+        return static_cast<double>(tools::fast_exp((logit - largest) / temperature));
     };
     double total = 0.0;
     for (const float logit : logits) total += weight(logit);

@@ -3,7 +3,9 @@
 #include "model.hpp"
 
 #include "common/error.hpp"
-#include "math.hpp"
+#include "common/math.hpp"
+#include "common/report.hpp"
+#include "common/tensors.hpp"
 
 #include <algorithm>
 #include <string>
@@ -11,33 +13,7 @@
 
 namespace llm {
 
-namespace {
-
 using pare::matrix_view;
-
-tools::codec_kind stored_codec(const pare::io::tensor_info& tensor) {
-    switch (tensor.type) {
-        case pare::io::dtype::f16:
-            return tools::codec_kind::f16;
-        case pare::io::dtype::bf16:
-            return tools::codec_kind::bf16;
-        default:
-            return tools::codec_kind::f32;
-    }
-}
-
-std::unique_ptr<linear> load_linear(const pare::io::tensor_info& tensor,
-                                    const tools::recipe& recipe,
-                                    const pare::prune::calibration& inputs) {
-    std::vector<float> weights(tensor.size());
-    tools::value_of(pare::io::read_as_float(tensor, weights), std::string(tensor.name));
-    const auto codec =
-        recipe.codec == tools::codec_kind::stored ? stored_codec(tensor) : recipe.codec;
-    return make_linear({weights.data(), tensor.extents[0], tensor.extents[1]}, recipe, codec,
-                       inputs);
-}
-
-}  // namespace
 
 session::session(const model& m, std::size_t capacity, const cache_options& o, std::size_t chunk)
     : session(m, make_cache(m.shape(), o, capacity, std::min(capacity, chunk)), capacity, chunk) {}
@@ -82,7 +58,8 @@ model::model(const checkpoint& source, const tools::recipe& recipe,
              std::span<const block_statistics> statistics, pare::thread_pool& run,
              const std::function<void()>& told)
     : source_(&source), run_(&run), blocks_(source.shape().n_layers),
-      final_norm_(source.final_norm_weight()), head_(load_linear(source.head(), {}, {})),
+      final_norm_(source.final_norm_weight()),
+      head_(tools::load_linear(source.head(), {}, {}, run)),
       rotary_(std::make_unique<rotary>(source.shape().frequencies, source.shape().context,
                                        source.interleaved_rotary())) {
     for (std::size_t l = 0; l < blocks_.size(); ++l) {
@@ -92,9 +69,10 @@ model::model(const checkpoint& source, const tools::recipe& recipe,
             pare::prune::calibration inputs;
             if (!statistics.empty()) {
                 const auto& seen = statistics[l].inputs[static_cast<std::size_t>(input_of(s))];
-                inputs = {seen.norms, seen.inverse_hessian_diagonal};
+                inputs = seen.view();
             }
-            b.linears[i] = {load_linear(source.linear(l, s), recipe, inputs), source.bias(l, s)};
+            b.linears[i] = {tools::load_linear(source.linear(l, s), recipe, inputs, run),
+                            source.bias(l, s)};
             told();
         }
         b.attention_norm = source.norm_weight(l, norm::attention);
@@ -139,7 +117,7 @@ void model::run_block(std::size_t layer, matrix_view<float> x, session& s,
                gate = s.scratch(s.gate_, n), up = s.scratch(s.up_, n);
     const auto norm_rows = [&](const std::vector<float>& weight) {
         for (std::size_t t = 0; t < n; ++t)
-            rms_norm(x.row_span(t), weight, shape().norm_eps, normed.row_span(t));
+            tools::rms_norm(x.row_span(t), weight, shape().norm_eps, normed.row_span(t));
     };
     const auto see = [&](input where, matrix_view<const float> what) {
         if (seen) seen(where, what);
@@ -166,7 +144,7 @@ void model::run_block(std::size_t layer, matrix_view<float> x, session& s,
     see(input::feed_forward, normed);
     apply(b, slot::gate, normed, gate);
     apply(b, slot::up, normed, up);
-    for (std::size_t t = 0; t < n; ++t) swiglu(gate.row_span(t), up.row_span(t));
+    for (std::size_t t = 0; t < n; ++t) tools::swiglu(gate.row_span(t), up.row_span(t));
     see(input::down, gate);
     apply(b, slot::down, gate, normed);
     add_to_x(normed);
@@ -175,26 +153,15 @@ void model::run_block(std::size_t layer, matrix_view<float> x, session& s,
 void model::write_logits(matrix_view<const float> x, session& s, matrix_view<float> logits) const {
     const matrix_view<float> normed = s.scratch(s.normed_, x.rows());
     for (std::size_t t = 0; t < x.rows(); ++t)
-        rms_norm(x.row_span(t), final_norm_, shape().norm_eps, normed.row_span(t));
+        tools::rms_norm(x.row_span(t), final_norm_, shape().norm_eps, normed.row_span(t));
     head_->apply(normed, logits, {}, *run_);
 }
 
 pare::layer_report model::report() const {
-    pare::layer_report all{.retained = 0.0};
-    double n_weights = 0.0;
+    std::vector<pare::layer_report> layers;
     for (const block& b : blocks_)
-        for (const projection& p : b.linears) {
-            const pare::layer_report& one = p.weights->report();
-            const double n = static_cast<double>(one.bytes) * 8.0 / one.bits_per_weight;
-            n_weights += n;
-            all.bytes += one.bytes;
-            all.sparsity += n * one.sparsity;
-            all.retained += n * one.retained;
-        }
-    all.bits_per_weight = static_cast<double>(all.bytes) * 8.0 / n_weights;
-    all.sparsity /= n_weights;
-    all.retained /= n_weights;
-    return all;
+        for (const projection& p : b.linears) layers.push_back(p.weights->report());
+    return tools::total_of(layers);
 }
 
 }  // namespace llm

@@ -5,7 +5,8 @@
 
 #include "cache.hpp"
 #include "checkpoint.hpp"
-#include "linear.hpp"
+#include "common/linear.hpp"
+#include "common/statistics.hpp"
 #include "rotary.hpp"
 
 #include <array>
@@ -29,10 +30,7 @@ constexpr input input_of(slot s) {
 
 /// Statistics of what one block's linear layers read, per input; see calibrate().
 struct block_statistics {
-    struct of_input {
-        std::vector<float> norms, inverse_hessian_diagonal;  ///< (in_features) each, or empty
-    };
-    std::array<of_input, n_inputs> inputs;
+    std::array<tools::input_statistics, n_inputs> inputs;
 };
 
 class model;
@@ -101,7 +99,7 @@ class model {
   private:
     friend class session;
     struct projection {
-        std::unique_ptr<linear> weights;
+        std::unique_ptr<tools::linear> weights;
         std::vector<float> bias;
     };
     struct block {
@@ -118,7 +116,7 @@ class model {
     pare::thread_pool* run_;
     std::vector<block> blocks_;
     std::vector<float> final_norm_;
-    std::unique_ptr<linear> head_;
+    std::unique_ptr<tools::linear> head_;
     std::unique_ptr<rotary> rotary_;
 };
 

@@ -2,17 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.hpp"
 
-#include "common/error.hpp"
+#include "common/command_line.hpp"
+#include "common/linear.hpp"
 #include "common/positive.hpp"
-#include "linear.hpp"
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
-#include <thread>
 
 namespace llm {
 
@@ -52,7 +49,6 @@ std::string shipped_model() {
 std::optional<options> parse_options(int argc, char** argv) {
     options o;
     std::vector<std::string> recipes, caches;
-    o.threads = std::max(1u, std::thread::hardware_concurrency());
     bool list_recipes = false, list_kv = false;
 
     CLI::App app(about, "pare_llm");
@@ -82,20 +78,11 @@ std::optional<options> parse_options(int argc, char** argv) {
                    "Predictions to measure on; 0: all (default: what takes seconds)");
     app.add_option("--calibration", o.calibration, "Text (or .safetensors ids) to calibrate on");
     app.add_option("--tokenizer", o.tokenizer, "A llama2.c tokenizer file");
-    app.add_option("--threads", o.threads, "Threads")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 1024));
+    tools::add_threads(app, o.threads);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
     app.add_flag("--list-kv", list_kv, "Print what a cache can be made of");
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-        std::fputs(app.help().c_str(), stdout);
-        return std::nullopt;
-    } catch (const CLI::ParseError& e) {
-        throw tools::usage_error(std::string(e.what()) + "; see --help");
-    }
+    if (!tools::parse(app, argc, argv)) return std::nullopt;
     if (list_recipes) {
         std::puts(tools::list_recipe_parts().c_str());
         return std::nullopt;
@@ -104,9 +91,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         std::puts(tools::list_kv_parts().c_str());
         return std::nullopt;
     }
-    const std::filesystem::path folder = std::filesystem::path(o.json).parent_path();
-    if (!folder.empty() && !std::filesystem::is_directory(folder))
-        throw tools::usage_error("--json: there is no folder " + folder.string());
+    tools::check_folder("--json", o.json);
     o.measure = !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty();
     if (caches.empty() && (!o.budgets.empty() || !o.budgets_mib.empty()))
         throw tools::usage_error("--budget needs a --kv policy");
@@ -124,7 +109,7 @@ std::optional<options> parse_options(int argc, char** argv) {
                    "nm:2:4", "nm:1:4+wanda",  "unstructured:0.5+wanda"};
     for (const std::string& text : recipes) {
         o.recipes.push_back(tools::parse_recipe(text));
-        check_compiled(o.recipes.back());
+        tools::check_compiled(o.recipes.back());
     }
     o.n_generating = o.prompt ? recipes.size() : 0;
     if (o.model.empty()) {

@@ -2,10 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report.hpp"
 
-#include "common/error.hpp"
+#include "common/report.hpp"
 #include "common/terminal.hpp"
-
-#include <pare/io/atomic_file.hpp>
 
 #include <nlohmann/json.hpp>
 #include <cmath>
@@ -48,12 +46,6 @@ std::string table(std::span<const row> rows) {
 }
 
 std::string verdict(const row& dense, std::span<const row> rows) {
-    constexpr double noticeable = 0.05;  // of a speed: less is within the noise of such runs
-    const auto in_words = [](double ratio) {
-        return fixed(ratio, 2) + (ratio > 1 + noticeable   ? "x"
-                                  : ratio < 1 - noticeable ? "x (slower)"
-                                                           : "x (no gain)");
-    };
     std::string text;
     for (const row& r : rows) {
         if (r.recipe == dense.recipe || r.kv != dense.kv) continue;
@@ -62,16 +54,9 @@ std::string verdict(const row& dense, std::span<const row> rows) {
         const double bytes =
             static_cast<double>(r.layers.bytes) / static_cast<double>(dense.layers.bytes);
         const double nll = r.quality.nll - dense.quality.nll;
-        const bool faster = decode > 1 + noticeable || prefill > 1 + noticeable;
-        const bool slower = decode < 1 - noticeable || prefill < 1 - noticeable;
-        text += r.recipe +
-                (faster && slower         ? " is faster and slower here: "
-                 : faster                 ? " is faster here: "
-                 : bytes < 1 - noticeable ? " only saves memory here: "
-                                          : " does not pay here: ") +
-                "decode " + in_words(decode) + ", prefill " + in_words(prefill) + ", bytes " +
-                fixed(bytes, 2) + "x, for " + (nll < 0 ? "" : "+") + fixed(nll, 4) +
-                " nats per token (perplexity x" + fixed(std::exp(nll), 2) + ")\n";
+        const tools::speed_ratio speeds[] = {{"decode", decode}, {"prefill", prefill}};
+        text += tools::verdict(r.recipe, speeds, bytes) + ", for " + (nll < 0 ? "" : "+") +
+                fixed(nll, 4) + " nats per token (perplexity x" + fixed(std::exp(nll), 2) + ")\n";
     }
     return text;
 }
@@ -100,11 +85,7 @@ void write_json(std::span<const row> rows, const std::string& file) {
                          {"kv_bytes_peak", r.quality.peak_cache_bytes},
                          {"kv_bytes_full", r.kv_bytes_full},
                          {"recall", r.recall ? ordered_json(*r.recall) : ordered_json(nullptr)}});
-    const std::string text =
-        array.dump(1, ' ', true, ordered_json::error_handler_t::replace) + "\n";
-    auto out = tools::value_of(pare::io::atomic_file::create(file), file);
-    tools::value_of(out.write(std::as_bytes(std::span(text))), file);
-    tools::value_of(out.commit(), file);
+    tools::write_json(file, array);
 }
 
 }  // namespace llm

@@ -211,11 +211,6 @@ row workbench::measure(const model& m, const tools::recipe& recipe, const cache_
     return r;
 }
 
-bool is_dense_as_stored(const tools::recipe& recipe) {
-    return recipe.pattern == tools::pattern_kind::dense &&
-           recipe.codec == tools::codec_kind::stored;
-}
-
 }  // namespace
 
 void run(const options& o) {

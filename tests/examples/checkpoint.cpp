@@ -3,30 +3,22 @@
 #include "llm/checkpoint.hpp"
 
 #include "common/error.hpp"
+#include "examples/model_file.hpp"
 #include "io/files.hpp"
 #include "llm/model.hpp"
 #include "support/catch.hpp"
 #include "support/metrics.hpp"
 
-#include <pare/core/random.hpp>
-#include <pare/io/safetensors_writer.hpp>
-
 #include <nlohmann/json.hpp>
 #include <cmath>
-#include <map>
 #include <string>
 #include <vector>
 
 namespace {
 
 using nlohmann::json;
-using pare::testing::temporary_folder;
-
-struct tensor {
-    std::vector<std::size_t> shape;
-    std::vector<float> values;
-};
-using tensors = std::map<std::string, tensor>;
+using pare::testing::temporary_folder, pare::testing::tensors, pare::testing::write_model;
+using pare::testing::tensor;
 
 constexpr std::size_t vocab = 23, dim = 24, hidden = 20, n_layers = 2, n_heads = 4, n_kv_heads = 2,
                       head_dim = 6, context = 40;
@@ -48,11 +40,7 @@ tensors random_model() {
     pare::random random(11);
     tensors t;
     const auto add = [&](const std::string& name, std::vector<std::size_t> shape) {
-        std::size_t n = 1;
-        for (const std::size_t extent : shape) n *= extent;
-        std::vector<float> values(n);
-        for (float& v : values) v = random.symmetric();
-        t[name] = {std::move(shape), std::move(values)};
+        t[name] = pare::testing::random_tensor(std::move(shape), random);
     };
     add("model.embed_tokens.weight", {vocab, dim});
     add("model.norm.weight", {dim});
@@ -109,23 +97,6 @@ tensors as_original_llama(const tensors& hf) {
         made[name] = std::move(t);
     }
     return made;
-}
-
-template <class T = float>
-void write_model(
-    const std::string& path, const tensors& model, const std::string& config,
-    bool (*wanted)(const std::string&) = [](const std::string&) { return true; }) {
-    pare::io::safetensors_writer out(path);
-    std::vector<std::vector<T>> memory;
-    memory.reserve(model.size());
-    for (const auto& [name, t] : model) {
-        if (!wanted(name)) continue;
-        memory.emplace_back();
-        for (const float v : t.values) memory.back().push_back(pare::from_float<T>(v));
-        out.add(name, pare::io::dtype_of<T>(), t.shape, std::as_bytes(std::span(memory.back())));
-    }
-    if (!config.empty()) out.add_metadata("config", config);
-    REQUIRE(out.commit());
 }
 
 std::vector<float> logits_of(const std::filesystem::path& path,

@@ -248,6 +248,12 @@ TEST_CASE("reports are of the linear layers: bits, bytes, sparsity, retained sal
     CHECK(bound.sparsity == 0.5);
     CHECK(bound.retained > pruned.retained);
     CHECK(pruned.retained > 0.5);
+
+    const auto plain = b.make("hinm:2:4:v16:0.5").report(),
+               ordered = b.make("hinm:2:4:v16:0.5+gyro").report();
+    CHECK(ordered.sparsity == 0.75);
+    CHECK(ordered.retained > plain.retained);
+    CHECK(ordered.retained < b.make("unstructured:0.75").report().retained);
 }
 
 TEST_CASE("calibrated saliencies prune bard better than magnitude does") {

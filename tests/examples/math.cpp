@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#include "llm/math.hpp"
+#include "common/math.hpp"
 
 #include "llm/cache.hpp"
 #include "support/catch.hpp"
@@ -16,23 +16,23 @@ TEST_CASE("fast_exp is within 2 units in the last place, and clamped outside its
     std::uint32_t worst = 0;
     for (float x = -87.0f; x <= 88.0f; x += 1.0f / 512) {
         const auto exact = static_cast<float>(std::exp(static_cast<double>(x)));
-        worst = std::max(worst, pare::testing::ulp_distance(llm::fast_exp(x), exact));
+        worst = std::max(worst, pare::testing::ulp_distance(tools::fast_exp(x), exact));
     }
     CHECK(worst <= 2);
-    CHECK(llm::fast_exp(-INFINITY) == llm::fast_exp(-87.0f));
-    CHECK(llm::fast_exp(INFINITY) == llm::fast_exp(88.0f));
+    CHECK(tools::fast_exp(-INFINITY) == tools::fast_exp(-87.0f));
+    CHECK(tools::fast_exp(INFINITY) == tools::fast_exp(88.0f));
 }
 
 TEST_CASE("reductions take every element of every length") {
     for (std::size_t n = 1; n < 50; ++n) {
         std::vector<float> x(n, 1.0f);
-        CHECK(llm::sum_of(x) == static_cast<float>(n));
+        CHECK(tools::sum_of(x) == static_cast<float>(n));
         for (std::size_t i = 0; i < n; ++i) {
             x[i] = 2.0f;
-            REQUIRE(llm::argmax(x) == i);
+            REQUIRE(tools::argmax(x) == i);
             x[i] = 1.0f;
         }
-        CHECK(llm::argmax(x) == 0);
+        CHECK(tools::argmax(x) == 0);
     }
 }
 

@@ -10,6 +10,7 @@
 using tools::codec_kind;
 using tools::parse_recipe;
 using tools::pattern_kind;
+using tools::permutation_kind;
 using tools::saliency_kind;
 
 TEST_CASE("a recipe string is a pattern, a codec and a saliency in any order") {
@@ -19,6 +20,16 @@ TEST_CASE("a recipe string is a pattern, a codec and a saliency in any order") {
     CHECK((r.n == 2 && r.m == 4));
     CHECK(r.codec == codec_kind::f16);
     CHECK(r.saliency == saliency_kind::wanda);
+}
+
+TEST_CASE("a hinm recipe may have an order") {
+    const tools::recipe r = parse_recipe("hinm:2:8:v32:0.25+gyro_inputs:1.5+wanda");
+    CHECK(r.pattern == pattern_kind::hinm);
+    CHECK((r.n == 2 && r.m == 8 && r.tile_rows == 32 && r.sparsity == 0.25f));
+    CHECK(r.permutation == permutation_kind::gyro_inputs);
+    CHECK(r.search_seconds == 1.5);
+    CHECK(parse_recipe("hinm:2:4:v8:0").permutation == permutation_kind::in_place);
+    CHECK_FALSE(parse_recipe("gyro+hinm:2:4:v8:0.5").search_seconds);
 }
 
 TEST_CASE("what a recipe string leaves out is dense, as stored, by magnitude") {
@@ -36,8 +47,13 @@ TEST_CASE("a recipe string that is unknown or contradictory is refused with what
         as<std::string>{}, "", "nm", "nm:2", "nm:4:2", "nm:0:4", "nm:4:4", "nm:2:33", "nm:2:4:6",
         "nm:2:4x", "nm:-2:4", "nm: 2:4", "NM:2:4", "dense:1", "nm:2:4+nm:1:4", "dense+nm:2:4",
         "nm:2:4+f16+f32", "nm:2:4+f16+f16", "nm:2:4+wanda+optimal_brain", "wanda", "dense+wanda",
-        "f16:2", "nm:2:4+", "+nm:2:4", "nm:2:4+gyro", "unstructured", "unstructured:1",
-        "unstructured:0", "unstructured:nan", "unstructured:1e", "i4:g32");
+        "f16:2", "nm:2:4+", "+nm:2:4", "nm:2:4+gyro", "gyro", "gyro:1", "dense+gyro_inputs",
+        "hinm:2:4", "hinm:2:4:v8", "hinm:2:4:8:0.5", "hinm:2:4:v0:0.5", "hinm:2:4:v8:1",
+        "hinm:2:4:v8:-0.5", "hinm:2:4:v8:nan", "hinm:4:4:v8:0.5", "hinm:2:4:v8:0.5:1",
+        "hinm:2:4:v8:0.5+gyro:0", "hinm:2:4:v8:0.5+gyro:nan", "hinm:2:4:v8:0.5+gyro:1e9",
+        "hinm:2:4:v8:0.5+gyro:1:2", "hinm:2:4:v8:0.5+gyro_outputs:1",
+        "hinm:2:4:v8:0.5+gyro+gyro_inputs", "hinm:2:4:v8:0.5+nm:2:4", "unstructured",
+        "unstructured:1", "unstructured:0", "unstructured:nan", "unstructured:1e", "i4:g32");
     CAPTURE(bad);
     try {
         parse_recipe(bad);

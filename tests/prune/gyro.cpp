@@ -147,6 +147,30 @@ TEST_CASE("gyro brings rows of a kind together") {
     }
 }
 
+TEST_CASE("gyro leaves outputs or inputs in place where it is told to") {
+    const hinm<2, 4, 8> pattern{.vector_sparsity = 0.5f};
+    const matrix scores = magnitudes(matrix::uniform(37, 64, 4));
+    const gyro outputs{.rounds = 3, .inputs = false}, inputs{.rounds = 3, .outputs = false};
+    check_laws(outputs, pattern, scores);
+    check_laws(inputs, pattern, scores);
+    const auto both = gyro{}.search(scores.view(), pattern);
+    const auto rows = outputs.search(scores.view(), pattern);
+    const auto columns = inputs.search(scores.view(), pattern);
+    REQUIRE((both && rows && columns));
+
+    const auto& moved = rows->order;
+    CHECK_FALSE(std::ranges::is_sorted(moved.outputs()));
+    for (std::size_t t = 0; t < moved.n_tiles(); ++t)
+        CHECK(std::ranges::is_sorted(moved.columns(t)));
+    CHECK(rows->report.rounds == 0);
+    CHECK(rows->report.retained == both->report.after_output);
+
+    CHECK(std::ranges::is_sorted(columns->order.outputs()));
+    CHECK(columns->report.rounds == 3);
+    CHECK(columns->report.after_input > columns->report.identity);
+    CHECK(columns->report.retained > columns->report.after_input);
+}
+
 TEST_CASE("the longer search finds the best tiles at small sizes") {
     // Six rows into three tiles of two: 15 ways, of which the mask needs the best.
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {

@@ -49,6 +49,8 @@ struct gyro {
     std::optional<std::chrono::nanoseconds> deadline{};  ///< from the call on
     std::optional<std::size_t> rounds{};                 ///< unlimited where only deadline is given
     std::uint64_t seed = 1;
+    bool outputs = true;  ///< whether output channels may move; if not, packed rows stay in place
+    bool inputs = true;   ///< whether tiles group columns anew; if not, there is no longer search
 
     /// scores (rows, cols) >= 0, contiguous rows. `start`, an earlier result for the same shape and
     /// pattern, takes the place of gyro's phases: the longer search begins there.
@@ -83,13 +85,13 @@ result<gyro_result> gyro::search(matrix_view<const float> scores, const hinm<N, 
     if (start != nullptr) {
         report.after_output = report.after_input = search.offer(*start, limit);
     } else {
-        const auto phases = search.gyro(limit);
+        const auto phases = search.gyro(outputs, inputs, limit);
         if (!phases) return phases.error();
         report.after_output = phases->output;
         report.after_input = phases->input;
     }
     const std::size_t most = rounds ? *rounds : deadline ? static_cast<std::size_t>(-1) : 0;
-    while (search.rounds() < most && !limit()) search.go_on(limit);
+    while (inputs && search.rounds() < most && !limit()) search.go_on(outputs, limit);
     report.retained = search.retained();
     report.rounds = search.rounds();
     return gyro_result{std::move(search.order()), report};

@@ -39,11 +39,11 @@ class layer_search {
     struct phases {
         double output, input;
     };
-    result<phases> gyro(search_limit& limit) noexcept;
+    result<phases> gyro(bool outputs, bool inputs, search_limit& limit) noexcept;
 
     /// One round of the longer search: the first regroups, then come in turn other rows for the
-    /// tiles, and other columns.
-    void go_on(search_limit& limit) noexcept;
+    /// tiles, unless outputs stay in place, and other columns.
+    void go_on(bool outputs, search_limit& limit) noexcept;
 
   private:
     // An order and what each tile retains.
@@ -173,20 +173,22 @@ double layer_search<N, M, E, Observer>::offer(const hinm_order& order,
 
 template <int N, int M, executor E, search_observer Observer>
 result<typename layer_search<N, M, E, Observer>::phases> layer_search<N, M, E, Observer>::gyro(
-    search_limit& limit) noexcept {
+    bool outputs, bool inputs, search_limit& limit) noexcept {
     phases found{retained(), retained()};
     copy(best_.order, other_.order);
     random numbers = draw(0);
-    if (auto ok = outputs_.permute(scores_, other_.order.outputs(), numbers, *run_, limit); !ok)
-        return ok.error();
+    if (outputs)
+        if (auto ok = outputs_.permute(scores_, other_.order.outputs(), numbers, *run_, limit); !ok)
+            return ok.error();
     if (!work_on_tiles(other_, &limit, [](search& at, random&) { at.tile.keep_best(); }))
         return found;
     found.output = found.input = share(other_);
     // Tiles that it does not reach stay as the first phase left them.
-    work_on_tiles(other_, &limit, [&](search& at, random& own) {
-        serial alone;
-        at.reassign(own, alone, limit);
-    });
+    if (inputs)
+        work_on_tiles(other_, &limit, [&](search& at, random& own) {
+            serial alone;
+            at.reassign(own, alone, limit);
+        });
     found.input = share(other_);
     take_if_better();
     return found;
@@ -209,8 +211,9 @@ void layer_search<N, M, E, Observer>::anneal_rows(search_limit& limit) noexcept 
 }
 
 template <int N, int M, executor E, search_observer Observer>
-void layer_search<N, M, E, Observer>::go_on(search_limit& limit) noexcept {
-    const bool has_rows = best_.order.n_tiles() > 1 && best_.order.kept() < best_.order.cols();
+void layer_search<N, M, E, Observer>::go_on(bool outputs, search_limit& limit) noexcept {
+    const bool has_rows =
+        outputs && best_.order.n_tiles() > 1 && best_.order.kept() < best_.order.cols();
     if (rounds_ == 0)
         work_on_tiles(best_, &limit, [&](search& at, random&) {
             serial alone;

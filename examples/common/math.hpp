@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#ifndef PARE_EXAMPLES_LLM_MATH_HPP
-#define PARE_EXAMPLES_LLM_MATH_HPP
+#ifndef PARE_EXAMPLES_COMMON_MATH_HPP
+#define PARE_EXAMPLES_COMMON_MATH_HPP
 
 #include <array>
 #include <bit>
@@ -13,7 +13,7 @@
 // Straight loops that compilers vectorise without -ffast-math: reductions keep 16 partial results
 // of their own, in the same order on every machine.
 
-namespace llm {
+namespace tools {
 
 /// e^x within 2 units in the last place, for x in [-87, 88]; clamped outside. Cody and Waite's
 /// reduction to |r| <= ln(2)/2, then a polynomial (Cephes expf).
@@ -96,6 +96,6 @@ inline std::size_t argmax(std::span<const float> x) {
     return i;
 }
 
-}  // namespace llm
+}  // namespace tools
 
-#endif  // PARE_EXAMPLES_LLM_MATH_HPP
+#endif  // PARE_EXAMPLES_COMMON_MATH_HPP

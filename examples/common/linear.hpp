@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#ifndef PARE_EXAMPLES_LLM_LINEAR_HPP
-#define PARE_EXAMPLES_LLM_LINEAR_HPP
+#ifndef PARE_EXAMPLES_COMMON_LINEAR_HPP
+#define PARE_EXAMPLES_COMMON_LINEAR_HPP
 
-#include "common/recipe.hpp"
+#include "recipe.hpp"
 
 #include <pare/compress.hpp>
 #include <pare/core/thread_pool.hpp>
@@ -11,7 +11,7 @@
 #include <memory>
 #include <span>
 
-namespace llm {
+namespace tools {
 
 /// A linear layer whose packed format was chosen at run time: the one place where the tool erases
 /// the library's compile-time types.
@@ -24,16 +24,17 @@ class linear {
     virtual const pare::layer_report& report() const = 0;
 };
 
-/// @throws tools::usage_error when the recipe's pattern is none of those compiled in
-void check_compiled(const tools::recipe& recipe);
+/// @throws usage_error when the recipe's pattern is none of those compiled in
+void check_compiled(const recipe& r);
 
 /// Compresses weights (out_features, in_features).
 /// @param codec  anything but `stored`
-/// @throws tools::failure when the library refuses
-std::unique_ptr<linear> make_linear(pare::matrix_view<const float> weights,
-                                    const tools::recipe& recipe, tools::codec_kind codec,
-                                    const pare::prune::calibration& inputs);
+/// @param run    what searches for an order
+/// @throws failure when the library refuses
+std::unique_ptr<linear> make_linear(pare::matrix_view<const float> weights, const recipe& r,
+                                    codec_kind codec, const pare::prune::calibration& inputs,
+                                    pare::thread_pool& run);
 
-}  // namespace llm
+}  // namespace tools
 
-#endif  // PARE_EXAMPLES_LLM_LINEAR_HPP
+#endif  // PARE_EXAMPLES_COMMON_LINEAR_HPP

@@ -1,0 +1,52 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_COMMON_COMMAND_LINE_HPP
+#define PARE_EXAMPLES_COMMON_COMMAND_LINE_HPP
+
+#include "error.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+// What the command lines of the tools have in common.
+
+namespace tools {
+
+/// --threads, by default all that the machine has.
+inline void add_threads(CLI::App& app, std::size_t& threads) {
+    threads = std::max(1u, std::thread::hardware_concurrency());
+    app.add_option("--threads", threads, "Threads")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1024));
+}
+
+/// @return false when the command line asks for help, which is then printed. @throws usage_error
+inline bool parse(CLI::App& app, int argc, char** argv) {
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        std::fputs(app.help().c_str(), stdout);
+        return false;
+    } catch (const CLI::ParseError& e) {
+        throw usage_error(std::string(e.what()) + "; see --help");
+    }
+    return true;
+}
+
+/// That a file can be written where it shall lie. @throws usage_error
+inline void check_folder(const char* option, const std::string& file) {
+    const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+    if (!folder.empty() && !std::filesystem::is_directory(folder))
+        throw usage_error(
+            std::string(option).append(": there is no folder ").append(folder.string()));
+}
+
+}  // namespace tools
+
+#endif  // PARE_EXAMPLES_COMMON_COMMAND_LINE_HPP

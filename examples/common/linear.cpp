@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "linear.hpp"
+
+#include "linear_as.hpp"
+
+#include <string>
+
+namespace tools {
+
+namespace {
+
+// Whether one of the patterns listed is that of the recipe; if not, `list` names them.
+bool is_compiled(const recipe& r, std::string& list) {
+    const auto name = [&](const char* word, int n, int m) {
+        list.append(" ").append(word).append(std::to_string(n)).append(":");
+        list.append(std::to_string(m));
+    };
+    if (r.pattern == pattern_kind::n_m)
+        return any_compiled_n_m([&](auto pattern) {
+            name("nm:", pattern.n, pattern.m);
+            return is_of(pattern, r);
+        });
+    if (r.pattern == pattern_kind::hinm)
+        return any_compiled_hinm([&](auto pattern) {
+            name("hinm:", pattern.kept_of_group, pattern.group);
+            list.append(":v").append(std::to_string(pattern.tile_rows));
+            return is_of(pattern, r);
+        });
+    return true;
+}
+
+}  // namespace
+
+void check_compiled(const recipe& r) {
+    std::string list;
+    if (!is_compiled(r, list))
+        throw usage_error("recipe '" + r.text + "': this program is compiled for" + list +
+                          "; others are one line in examples/common/linear_as.hpp");
+}
+
+std::unique_ptr<linear> make_linear(pare::matrix_view<const float> weights, const recipe& r,
+                                    codec_kind codec, const pare::prune::calibration& inputs,
+                                    pare::thread_pool& run) {
+    check_compiled(r);
+    switch (codec) {
+        case codec_kind::f16:
+            return make_linear_as<pare::f16>(weights, r, inputs, run);
+        case codec_kind::bf16:
+            return make_linear_as<pare::bf16>(weights, r, inputs, run);
+        case codec_kind::stored:
+        case codec_kind::f32:
+            break;
+    }
+    return make_linear_as<float>(weights, r, inputs, run);
+}
+
+}  // namespace tools

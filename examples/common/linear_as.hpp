@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_COMMON_LINEAR_AS_HPP
+#define PARE_EXAMPLES_COMMON_LINEAR_AS_HPP
+
+#include "error.hpp"
+#include "linear.hpp"
+
+#include <pare/kernel/gemm.hpp>
+#include <pare/prune/gyro.hpp>
+#include <pare/prune/optimal_brain.hpp>
+#include <pare/prune/wanda.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+// The body of make_linear for one codec. Each codec is instantiated in a file of its own, so that
+// they compile side by side.
+
+namespace tools {
+
+/// The N:M patterns the tool is compiled for.
+template <class Visitor>
+bool any_compiled_n_m(Visitor visit) {
+    using namespace pare::prune;
+    return visit(n_m<1, 2>{}) || visit(n_m<1, 4>{}) || visit(n_m<2, 4>{}) || visit(n_m<1, 8>{}) ||
+           visit(n_m<2, 8>{}) || visit(n_m<4, 8>{}) || visit(n_m<1, 16>{}) || visit(n_m<2, 16>{}) ||
+           visit(n_m<4, 16>{}) || visit(n_m<8, 16>{});
+}
+
+/// And the hierarchical ones, for any vector sparsity.
+template <class Visitor>
+bool any_compiled_hinm(Visitor visit) {
+    using namespace pare::prune;
+    const auto any_tile = [&]<int N, int M>(n_m<N, M>) {
+        return visit(hinm<N, M, 8>{}) || visit(hinm<N, M, 16>{}) || visit(hinm<N, M, 32>{}) ||
+               visit(hinm<N, M, 64>{});
+    };
+    return any_tile(n_m<1, 4>{}) || any_tile(n_m<2, 4>{}) || any_tile(n_m<2, 8>{});
+}
+
+/// Whether a pattern is that of a recipe, but for what is chosen at run time.
+template <int N, int M>
+bool is_of(pare::prune::n_m<N, M>, const recipe& r) {
+    return N == r.n && M == r.m;
+}
+template <int N, int M, int V>
+bool is_of(pare::prune::hinm<N, M, V>, const recipe& r) {
+    return N == r.n && M == r.m && V == r.tile_rows;
+}
+
+/// A saliency chosen at run time; it is not worth a copy of every packing function. The caller sees
+/// to the calibration.
+struct chosen_saliency {
+    saliency_kind kind;
+
+    void score(pare::matrix_view<const float> weights, const pare::prune::calibration& inputs,
+               pare::matrix_view<float> scores) const noexcept {
+        switch (kind) {
+            case saliency_kind::magnitude:
+                return pare::prune::magnitude{}.score(weights, inputs, scores);
+            case saliency_kind::wanda:
+                return pare::prune::wanda{}.score(weights, inputs, scores);
+            case saliency_kind::optimal_brain:
+                return pare::prune::optimal_brain{}.score(weights, inputs, scores);
+        }
+    }
+};
+
+/// A permutation chosen at run time.
+struct chosen_permutation {
+    permutation_kind kind;
+    std::optional<double> seconds;
+
+    template <pare::prune::ordered_pattern Pattern, pare::executor E = pare::serial,
+              pare::prune::search_observer Observer = pare::prune::unobserved>
+    pare::result<pare::prune::in_place::found> search(pare::matrix_view<const float> scores,
+                                                      const Pattern& pattern, E&& run = {},
+                                                      Observer&& observe = {}) const noexcept {
+        if (kind == permutation_kind::in_place)
+            return pare::prune::in_place{}.search(scores, pattern);
+        pare::prune::gyro by{.outputs = kind != permutation_kind::gyro_inputs,
+                             .inputs = kind != permutation_kind::gyro_outputs};
+        if (seconds)
+            by.deadline = std::chrono::nanoseconds(static_cast<std::int64_t>(1e9 * *seconds));
+        auto found = by.search(scores, pattern, run, observe);
+        if (!found) return found.error();
+        return pare::prune::in_place::found{std::move(found->order)};
+    }
+};
+
+template <class Layer>
+class packed_linear final : public linear {
+  public:
+    explicit packed_linear(Layer layer) : layer_(std::move(layer)) {}
+
+    void apply(pare::matrix_view<const float> x, pare::matrix_view<float> y,
+               std::span<const float> bias, pare::thread_pool& run) const override {
+        value_of(pare::gemm(layer_, x, y, run, {.bias = bias}), "a linear layer");
+    }
+    const pare::layer_report& report() const override { return layer_.report(); }
+
+  private:
+    Layer layer_;
+};
+
+template <class T>
+std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights, const recipe& r,
+                                       const pare::prune::calibration& inputs,
+                                       pare::thread_pool& run) {
+    std::unique_ptr<linear> made;
+    const auto compress = [&](auto pattern, auto... permutation) {
+        const pare::recipe recipe{chosen_saliency{r.saliency}, pattern, pare::quant::cast<T>{},
+                                  permutation...};
+        auto layer =
+            value_of(pare::compress(weights, recipe, inputs, run), "recipe '" + r.text + "'");
+        made = std::make_unique<packed_linear<decltype(layer)>>(std::move(layer));
+        return true;
+    };
+    switch (r.pattern) {
+        case pattern_kind::dense:
+            compress(pare::prune::dense{});
+            break;
+        case pattern_kind::unstructured:
+            compress(pare::prune::unstructured{.sparsity = r.sparsity});
+            break;
+        case pattern_kind::n_m:
+            any_compiled_n_m([&](auto pattern) { return is_of(pattern, r) && compress(pattern); });
+            break;
+        case pattern_kind::hinm:
+            any_compiled_hinm([&](auto pattern) {
+                pattern.vector_sparsity = r.sparsity;
+                return is_of(pattern, r) &&
+                       compress(pattern, chosen_permutation{r.permutation, r.search_seconds});
+            });
+            break;
+    }
+    return made;
+}
+
+extern template std::unique_ptr<linear> make_linear_as<float>(pare::matrix_view<const float>,
+                                                              const recipe&,
+                                                              const pare::prune::calibration&,
+                                                              pare::thread_pool&);
+extern template std::unique_ptr<linear> make_linear_as<pare::f16>(pare::matrix_view<const float>,
+                                                                  const recipe&,
+                                                                  const pare::prune::calibration&,
+                                                                  pare::thread_pool&);
+extern template std::unique_ptr<linear> make_linear_as<pare::bf16>(pare::matrix_view<const float>,
+                                                                   const recipe&,
+                                                                   const pare::prune::calibration&,
+                                                                   pare::thread_pool&);
+
+}  // namespace tools
+
+#endif  // PARE_EXAMPLES_COMMON_LINEAR_AS_HPP

@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_COMMON_STATISTICS_HPP
+#define PARE_EXAMPLES_COMMON_STATISTICS_HPP
+
+#include <pare/core/tensor_view.hpp>
+#include <pare/prune/concepts.hpp>
+
+#include <vector>
+
+namespace tools {
+
+/// What the saliencies need to know of a linear layer's input X (tokens, in_features).
+struct input_statistics {
+    std::vector<float> norms;                     ///< (in_features) of the columns of X
+    std::vector<float> inverse_hessian_diagonal;  ///< (in_features), or empty
+
+    pare::prune::calibration view() const { return {norms, inverse_hessian_diagonal}; }
+};
+
+/// Running sums of it.
+class input_sums {
+  public:
+    /// @param x  (tokens, in_features): few calls of many tokens round least
+    void add(pare::matrix_view<const float> x, bool with_gram);
+
+    /// The norms and, with Gram matrix, the diagonal of the inverse of X^T X, damped by a hundredth
+    /// of its mean diagonal as Frantar and Alistarh, arXiv:2301.00774. @throws failure
+    input_statistics finish() const;
+
+  private:
+    std::vector<double> squares_;
+    std::vector<float> gram_;  // (in_features, in_features), or empty
+};
+
+}  // namespace tools
+
+#endif  // PARE_EXAMPLES_COMMON_STATISTICS_HPP

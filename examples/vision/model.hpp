@@ -1,0 +1,120 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_VISION_MODEL_HPP
+#define PARE_EXAMPLES_VISION_MODEL_HPP
+
+#include "architecture.hpp"
+#include "common/linear.hpp"
+#include "common/statistics.hpp"
+#include "dataset.hpp"
+#include "layers.hpp"
+
+#include <pare/core/buffer.hpp>
+
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace vision {
+
+/// A network on disk, mapped.
+class checkpoint {
+  public:
+    /// @throws tools::failure
+    explicit checkpoint(const std::filesystem::path& path);
+
+    std::string name() const { return path_.stem().string(); }  ///< for tables
+    const vision::architecture& architecture() const { return architecture_; }
+    pare::io::tensor_info tensor(const std::string& name) const;
+
+  private:
+    std::filesystem::path path_;
+    pare::io::safetensors_reader file_;
+    vision::architecture architecture_;
+};
+
+/// The memory of a batch: activations of every slot, and the patches of a convolution.
+class workspace {
+  public:
+    /// @param n_images  that fit at most
+    workspace(const architecture& a, std::size_t n_images);
+
+  private:
+    friend class model;
+    activations slot(std::size_t which, const extents& e);
+
+    std::size_t n_images_ = 0;  // of the present batch
+    std::array<pare::buffer<float>, architecture::n_slots> slots_;
+    pare::buffer<float> patches_;
+};
+
+/// Statistics of what convolutions read, by name; see calibrate().
+using layer_statistics = std::map<std::string, tools::input_statistics>;
+
+/// A network whose convolutions went through a recipe, but for those that stay dense.
+///
+/// A batch norm is a scale and a shift per output channel, applied together with the ReLU in a pass
+/// over the products that is needed anyway. Rejected: folding scales into the weights, which would
+/// have saliencies compare output channels by another measure, and a norm estimated anew could not
+/// be put in without packing again.
+class model {
+  public:
+    /// Called with a convolution's name and its inputs (tokens, in_features).
+    using observer = std::function<void(const std::string&, pare::matrix_view<const float>)>;
+
+    /// @param statistics  of each convolution that the recipe compresses, where its saliency needs
+    ///                    them; else empty
+    /// @param told        called after each convolution
+    /// @throws tools::failure
+    model(
+        const checkpoint& source, const tools::recipe& r, const std::set<std::string>& keep_dense,
+        const layer_statistics& statistics, pare::thread_pool& run,
+        const std::function<void()>& told = [] {});
+
+    const vision::architecture& architecture() const { return source_->architecture(); }
+
+    /// logits (images, classes) of images [first, first + logits.rows()).
+    void forward(const images& from, std::size_t first, workspace& w,
+                 pare::matrix_view<float> logits, const observer& seen = {}) const;
+
+    /// Estimates the batch norms' means and variances again on these images, in the order of the
+    /// network, each below norms that are estimated already. @param told  called after each step
+    void reestimate_norms(
+        const images& from, const std::function<void()>& told = [] {});
+
+    /// Of the compressed convolutions together.
+    pare::layer_report report() const;
+    /// Of all weights, packed, and what is beside them.
+    std::size_t bytes() const;
+
+  private:
+    struct layer {
+        std::unique_ptr<tools::linear> weights;
+        bool compressed = false;
+        std::vector<float> gain, offset;  // of the batch norm; empty: none
+        std::vector<float> scale, shift;  // what follows of it and its statistics; or of the bias
+    };
+
+    layer load(const convolution& c, const tools::recipe& r, bool compressed,
+               const layer_statistics& statistics) const;
+    void set_norm(layer& l, std::span<const float> mean, std::span<const float> variance) const;
+    void show(const images& from, std::size_t first, std::size_t n, workspace& w) const;
+    // A step in two halves: the product of a convolution, and all that is none.
+    void multiply(std::size_t i, workspace& w, const observer& seen) const;
+    void finish(std::size_t i, workspace& w) const;
+    void estimate_norm(layer& l, const_activations products) const;
+
+    const checkpoint* source_;
+    pare::thread_pool* run_;
+    std::vector<layer> layers_;  // one per step, empty where it is no convolution
+};
+
+}  // namespace vision
+
+#endif  // PARE_EXAMPLES_VISION_MODEL_HPP

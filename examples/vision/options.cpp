@@ -1,0 +1,87 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "options.hpp"
+
+#include "common/command_line.hpp"
+#include "common/grammar.hpp"
+#include "common/linear.hpp"
+
+#include <cstdio>
+#include <limits>
+
+namespace vision {
+
+namespace {
+
+constexpr const char* about =
+    "Runs a ResNet for CIFAR-10 dense and compressed, and measures size, accuracy and speed.\n";
+
+constexpr const char* notes =
+    "A recipe compresses the convolutions, their weights flattened to (out, in * height * width).\n"
+    "The first layer, which reads three channels, and the classifier stay dense: few weights,\n"
+    "little time, and much accuracy. --keep-dense names others, or with '' none.\n"
+    "bits/w, weight bytes, sparsity and saliency (kept / total, mean over layers weighted by "
+    "their\n"
+    "weights) are of the compressed layers, in the line `dense` too; the file of --json also has\n"
+    "model_bytes.\n"
+    "--reestimate-bn sets the means and variances of each recipe's batch norms, one layer after\n"
+    "the other, to those of the calibration images; no weight is trained. Calibrated saliencies\n"
+    "see the first 128 of these images. Calibrate on training images, measure on others.\n"
+    "nll is in nats. ms/image is the median of batches of 16 images.\n"
+    "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
+
+}  // namespace
+
+std::optional<options> parse_options(int argc, char** argv) {
+    options o;
+    o.limit = std::numeric_limits<std::size_t>::max();
+    std::vector<std::string> recipes;
+    std::string keep_dense;
+    bool list_recipes = false;
+
+    CLI::App app(about, "pare_vision");
+    app.footer(notes);
+    app.add_option("--model", o.model, "A .safetensors file");
+    app.add_option("--data", o.data, "Images to measure on: CIFAR-10's binary records");
+    app.add_option("--recipe", recipes, "What to do to the weights (--list-recipes)");
+    const CLI::Option* const kept =
+        app.add_option("--keep-dense", keep_dense,
+                       "Layers left as they are, by the names of their tensors, with commas "
+                       "(default: the first and the last)");
+    const CLI::Option* const reestimated = app.add_flag(
+        "--reestimate-bn", o.reestimate_norms, "Fit the batch norms to the compressed weights");
+    app.add_option("--calibration", o.calibration, "Images to calibrate on, as --data");
+    app.add_option("--limit", o.limit, "Images to measure on (default: all)")
+        ->check(CLI::PositiveNumber);
+    tools::add_threads(app, o.threads);
+    app.add_option("--json", o.json, "Write the table to this file as JSON");
+    app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
+    if (!tools::parse(app, argc, argv)) return std::nullopt;
+    if (list_recipes) {
+        std::puts(tools::list_recipe_parts().c_str());
+        return std::nullopt;
+    }
+    for (const char* const name : {"--model", "--data"})
+        if (app.count(name) == 0)
+            throw tools::usage_error(std::string(name) + " is missing; see --help");
+    tools::check_folder("--json", o.json);
+    if (kept->count() != 0) {
+        o.keep_dense.emplace();
+        for (const std::string_view name : tools::split(keep_dense, ','))
+            if (!name.empty()) o.keep_dense->emplace(name);
+    }
+    if (recipes.empty()) recipes = {"dense", "nm:8:16", "nm:2:4", "nm:1:4", "unstructured:0.5"};
+    const auto need_calibration = [&](const std::string& what) {
+        if (o.calibration.empty()) throw tools::usage_error(what + " needs --calibration");
+    };
+    if (reestimated->count() != 0) need_calibration("--reestimate-bn");
+    for (const std::string& text : recipes) {
+        o.recipes.push_back(tools::parse_recipe(text));
+        tools::check_compiled(o.recipes.back());
+        if (o.recipes.back().saliency != tools::saliency_kind::magnitude)
+            need_calibration("recipe '" + text + "'");
+    }
+    return o;
+}
+
+}  // namespace vision

@@ -1,0 +1,32 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_VISION_OPTIONS_HPP
+#define PARE_EXAMPLES_VISION_OPTIONS_HPP
+
+#include "common/recipe.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace vision {
+
+/// The command line of pare_vision.
+struct options {
+    std::string model, data, calibration, json;
+    std::vector<tools::recipe> recipes;
+    std::optional<std::set<std::string>> keep_dense;  ///< none: the first and the last layer
+    bool reestimate_norms = false;
+    std::size_t limit = 0;  ///< images to measure on
+    std::size_t threads = 1;
+};
+
+/// @return nothing when the command line only asked for text such as --help, which is then printed
+/// @throws tools::usage_error
+std::optional<options> parse_options(int argc, char** argv);
+
+}  // namespace vision
+
+#endif  // PARE_EXAMPLES_VISION_OPTIONS_HPP

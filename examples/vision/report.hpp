@@ -1,0 +1,37 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_VISION_REPORT_HPP
+#define PARE_EXAMPLES_VISION_REPORT_HPP
+
+#include "evaluate.hpp"
+
+#include <pare/compress.hpp>
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace vision {
+
+/// What was measured of one recipe.
+struct row {
+    std::string model, recipe;
+    std::size_t threads = 0;
+    bool reestimated_norms = false;
+    pare::layer_report layers;    ///< of the compressed layers
+    std::size_t model_bytes = 0;  ///< those, the others, norms and biases
+    vision::quality quality;
+    std::size_t n_images = 0;    ///< that quality is a mean of
+    double seconds = 0.0;        ///< per image
+    double dense_seconds = 0.0;  ///< of the dense model, by turns with `seconds`
+};
+
+std::string table(std::span<const row> rows);
+/// One sentence per recipe in plain words: whether it pays against the dense model.
+std::string verdict(const row& dense, std::span<const row> rows);
+/// Writes an array of objects, one per row; the file appears when complete. @throws tools::failure
+void write_json(std::span<const row> rows, const std::string& file);
+
+}  // namespace vision
+
+#endif  // PARE_EXAMPLES_VISION_REPORT_HPP

@@ -1,0 +1,146 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#include "run.hpp"
+
+#include "calibrate.hpp"
+#include "common/error.hpp"
+#include "common/terminal.hpp"
+#include "report.hpp"
+
+#include <cstdio>
+#include <limits>
+#include <map>
+
+namespace vision {
+
+namespace {
+
+/// What all recipes of a run share.
+class workbench {
+  public:
+    explicit workbench(const options& o)
+        : o_(o), threads_(o.threads), source_(o.model),
+          data_(read_records(o.data, source_.architecture(), o.limit)), keep_dense_(kept()),
+          dense_(build({}, {})) {
+        if (!o.calibration.empty())
+            calibration_ = read_records(o.calibration, source_.architecture(),
+                                        std::numeric_limits<std::size_t>::max());
+    }
+
+    void introduce() const;
+    const model& dense() const { return dense_; }
+    /// The model that went through a recipe.
+    model compress(const tools::recipe& recipe);
+    row measure(const model& m, const tools::recipe& recipe) const;
+
+  private:
+    std::vector<std::string> layer_names() const;
+    std::set<std::string> kept() const;
+    model build(const tools::recipe& recipe, const layer_statistics& statistics);
+    const layer_statistics& statistics_for(const tools::recipe& recipe);
+
+    const options& o_;
+    pare::thread_pool threads_;
+    checkpoint source_;
+    images data_, calibration_;
+    std::set<std::string> keep_dense_;
+    model dense_;
+    std::map<bool, layer_statistics> statistics_;  // by whether with inverse Hessian
+};
+
+std::vector<std::string> workbench::layer_names() const {
+    std::vector<std::string> names;
+    for (const step& s : source_.architecture().steps)
+        if (const auto* const c = std::get_if<convolution>(&s.what)) names.push_back(c->name);
+    return names;
+}
+
+std::set<std::string> workbench::kept() const {
+    const std::vector<std::string> names = layer_names();
+    if (!o_.keep_dense) return {names.front(), names.back()};
+    std::string list;
+    for (const std::string& name : names) list.append(" ").append(name);
+    for (const std::string& name : *o_.keep_dense)
+        if (std::find(names.begin(), names.end(), name) == names.end())
+            throw tools::usage_error("--keep-dense: the model has no layer '" + name +
+                                     "'; there are" + list);
+    if (o_.keep_dense->size() == names.size())
+        throw tools::usage_error("--keep-dense leaves no layer to compress");
+    return *o_.keep_dense;
+}
+
+model workbench::build(const tools::recipe& recipe, const layer_statistics& statistics) {
+    tools::progress bar("packing " + recipe.text, layer_names().size());
+    return {source_, recipe, keep_dense_, statistics, threads_, [&] { bar.advance(); }};
+}
+
+const layer_statistics& workbench::statistics_for(const tools::recipe& recipe) {
+    const bool inverse_hessian = recipe.saliency == tools::saliency_kind::optimal_brain;
+    layer_statistics& statistics = statistics_[inverse_hessian];
+    if (statistics.empty()) {
+        tools::progress bar("calibrating", n_calibration_batches(calibration_));
+        statistics = calibrate(dense_, calibration_, inverse_hessian, [&] { bar.advance(); });
+    }
+    return statistics;
+}
+
+model workbench::compress(const tools::recipe& recipe) {
+    model made = recipe.saliency == tools::saliency_kind::magnitude
+                     ? build(recipe, {})
+                     : build(recipe, statistics_for(recipe));
+    if (o_.reestimate_norms) {
+        tools::progress bar("fitting batch norms", source_.architecture().steps.size());
+        made.reestimate_norms(calibration_, [&] { bar.advance(); });
+    }
+    return made;
+}
+
+void workbench::introduce() const {
+    std::string kept;
+    for (const std::string& name : keep_dense_) kept.append(kept.empty() ? "" : ", ").append(name);
+    std::printf("%s: %s, %zu layers, left dense: %s; %zu thread%s\n", source_.name().c_str(),
+                source_.architecture().name.c_str(), layer_names().size(),
+                kept.empty() ? "none" : kept.c_str(), o_.threads, o_.threads == 1 ? "" : "s");
+    std::printf("measured on %zu images of %s\n", data_.size(), o_.data.c_str());
+    if (o_.reestimate_norms)
+        std::printf("batch norms of recipes estimated again on %zu images of %s\n",
+                    calibration_.size(), o_.calibration.c_str());
+    std::printf("\n");
+    std::fflush(stdout);
+}
+
+row workbench::measure(const model& m, const tools::recipe& recipe) const {
+    row r;
+    r.model = source_.name();
+    r.recipe = recipe.text;
+    r.threads = o_.threads;
+    r.reestimated_norms = o_.reestimate_norms && &m != &dense_;
+    r.layers = m.report();
+    r.model_bytes = m.bytes();
+    r.n_images = data_.size();
+    {
+        tools::progress bar("measuring " + recipe.text, data_.size());
+        r.quality = evaluate(m, data_, [&](std::size_t n) { bar.advance(n); });
+    }
+    const model* const both[] = {&dense_, &m};
+    const std::vector<double> seconds = seconds_per_image(both, data_);
+    r.dense_seconds = seconds[0];
+    r.seconds = seconds[1];
+    return r;
+}
+
+}  // namespace
+
+void run(const options& o) {
+    workbench bench(o);
+    bench.introduce();
+    const row dense = bench.measure(bench.dense(), {});
+    std::vector<row> rows;
+    for (const tools::recipe& recipe : o.recipes)
+        rows.push_back(is_dense_as_stored(recipe) ? dense
+                                                  : bench.measure(bench.compress(recipe), recipe));
+    std::printf("%s\n%s", table(rows).c_str(), verdict(dense, rows).c_str());
+    if (!o.json.empty()) write_json(rows, o.json);
+}
+
+}  // namespace vision
