@@ -12,7 +12,7 @@
 
 namespace bench {
 
-/// The two arrays of a layer, and the same layer over copies of them.
+/// The two arrays of a layer.
 template <int N, int M, class T>
 auto arrays(const pare::packed::n_m<N, M, T>& w) {
     return std::pair(std::span(w.values, w.n_values(w.rows, w.cols)),
@@ -22,19 +22,6 @@ template <int N, int M, class T>
 auto arrays(const pare::packed::hinm<N, M, T>& w) {
     return std::pair(std::span(w.values, w.n_values(w)), std::span(w.indices, w.n_words(w)));
 }
-template <int N, int M, class T>
-void move_to(pare::packed::n_m<N, M, T>& w, const T* values, const std::uint32_t* words) {
-    w.values = values;
-    w.indices = words;
-}
-template <int N, int M, class T>
-void move_to(pare::packed::hinm<N, M, T>& w, const T* values, const std::uint32_t* words) {
-    w.values = values;
-    if (!w.in_place) w.outputs = words + (w.outputs - w.indices);
-    w.columns = words + (w.columns - w.indices);
-    w.indices = words;
-}
-
 /// In place of a search, which would take longer: any order costs a kernel the same.
 struct any_order {
     template <class Pattern>
@@ -76,9 +63,9 @@ entry own(const std::string& kernel_name, const Recipe& recipe, bool features,
         k.weight_bytes = view.required_bytes();
         k.run = [product, view, values_bytes, pool, x = p.x(by_feature),
                  y = p.y_view(by_feature)](const std::byte* weights) {
-            auto w = view;
-            move_to(w, reinterpret_cast<const T*>(weights),
-                    reinterpret_cast<const std::uint32_t*>(weights + values_bytes));
+            const auto w =
+                view.over(reinterpret_cast<const T*>(weights),
+                          reinterpret_cast<const std::uint32_t*>(weights + values_bytes));
             const pare::status done =
                 *pool ? product(w, x, y, **pool) : product(w, x, y, pare::serial{});
             if (!done) std::exit(1);
