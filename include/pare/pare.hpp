@@ -15,6 +15,7 @@
 #include "kernel/gemm.hpp"
 #include "kernel/lserve.hpp"
 #include "kernel/token_select.hpp"
+#include "kernel/transpose.hpp"
 #include "kv/a2sf.hpp"
 #include "kv/ada.hpp"
 #include "kv/cache_bytes.hpp"
