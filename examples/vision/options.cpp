@@ -25,8 +25,8 @@ constexpr const char* notes =
     "weights) are of the compressed layers, in the line `dense` too; the file of --json also has\n"
     "model_bytes.\n"
     "--reestimate-bn sets the means and variances of each recipe's batch norms, one layer after\n"
-    "the other, to those of the calibration images; no weight is trained. Calibrated saliencies\n"
-    "see the first 128 of these images. Calibrate on training images, measure on others.\n"
+    "the other, to those of the first 2000 calibration images; no weight is trained. Calibrated\n"
+    "saliencies see the first 128. Calibrate on training images, measure on others.\n"
     "nll is in nats. ms/image is the median of batches of 16 images.\n"
     "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
 
@@ -53,7 +53,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         "--reestimate-bn", o.reestimate_norms, "Fit the batch norms to the compressed weights");
     app.add_option("--calibration", o.calibration, "Images to calibrate on, as --data");
     app.add_option("--limit", o.limit, "Images to measure on (default: all)")
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::Range(1, 1 << 30));
     tools::add_threads(app, o.threads);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
