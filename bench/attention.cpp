@@ -20,7 +20,7 @@ constexpr std::size_t query_heads = 32, kv_heads = 8;
 struct layer_cache {
     layer_cache(const kv::block_layout& l, std::size_t n)
         : tokens(n), layout(l),
-          memory(make_buffer<std::byte>(kv::store::bytes_for(shape(), {&layout, 1}, page(), n + 1) +
+          memory(make_buffer<std::byte>(kv::store_bytes(shape(), {&layout, 1}, page(), n + 1) +
                                         kv::pool::alignment)),
           pool(value_or_exit(kv::pool::make(memory.span(), page()))),
           store(value_or_exit(kv::store::make(shape(), layout, pool))),

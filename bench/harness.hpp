@@ -84,13 +84,14 @@ class problem {
         return pare::matrix_view<float>(y.data(), size.rows, size.batch).transposed();
     }
 
-    /// N of M weights kept by magnitude and stored as T; 1:1 is dense. Made once per problem.
-    template <int N, int M, class T>
-    const packed_format<pare::packed::n_m<N, M, T>>& packed() {
-        using layout = pare::packed::n_m<N, M, T>;
-        auto& made = formats_[format_name<N, M, T>()];
+    /// The weights by a recipe, and what they are to give. Made once per problem and name.
+    template <class Recipe>
+    const auto& packed(const std::string& name, const Recipe& recipe) {
+        using layout =
+            pare::packed::layout_of<typename decltype(pare::compress(w(), recipe))::value_type>;
+        auto& made = formats_[name];
         if (!made) {
-            auto layer = value_or_exit(compress<N, M>(pare::quant::cast<T>{}));
+            auto layer = value_or_exit(pare::compress(w(), recipe));
             std::vector<float> expected(checked.size() * size.rows);
             for (std::size_t i = 0; i < checked.size(); ++i)
                 pare::kernel::gemm_ref(layer.view(), x(false).block(checked[i], 0, 1, size.cols),
@@ -100,17 +101,19 @@ class problem {
         }
         return *static_cast<const packed_format<layout>*>(made.get());
     }
+    /// N of M kept by magnitude and stored as T; 1:1 is dense.
+    template <int N, int M, class T>
+    const packed_format<pare::packed::n_m<N, M, T>>& packed() {
+        return packed(
+            std::to_string(N) + ':' + std::to_string(M) + '/' + std::string(pare::dtype_name<T>()),
+            pare::recipe{pare::prune::magnitude{}, pattern<N, M>(), pare::quant::cast<T>{}});
+    }
 
   private:
-    template <int N, int M, class T>
-    static std::string format_name() {
-        return std::to_string(N) + ':' + std::to_string(M) + '/' +
-               std::string(pare::dtype_name<T>());
-    }
-    template <int N, int M, class Codec>
-    auto compress(const Codec& codec) const {
-        if constexpr (N == M) return pare::compress(w(), pare::prune::dense{}, codec);
-        else return pare::compress(w(), pare::prune::n_m<N, M>{}, codec);
+    template <int N, int M>
+    static auto pattern() {
+        if constexpr (N == M) return pare::prune::dense{};
+        else return pare::prune::n_m<N, M>{};
     }
 
     std::map<std::string, std::shared_ptr<void>> formats_;

@@ -4,6 +4,7 @@
 #define PARE_BENCH_PRODUCTS_HPP
 
 #include "harness.hpp"
+#include <pare/core/random.hpp>
 #include <pare/pare.hpp>
 
 #include <cstdint>
@@ -11,33 +12,60 @@
 
 namespace bench {
 
-/// pare's own kernel over n_m<N, M, T> weights as an entry. `product(weights, x, y, executor)` is
-/// gemm or gemv.
-template <int N, int M, class T, class Product>
-entry own(const std::string& verb, std::function<bool(const shape&)> applies, Product product) {
-    using layout = pare::packed::n_m<N, M, T>;
-    const std::string pattern =
-        N == M ? "dense" : "n_m/" + std::to_string(N) + ':' + std::to_string(M);
-    const auto make = [product](problem& p) {
-        const auto& format = p.packed<N, M, T>();
-        const layout view = format.layer.view();
-        const std::size_t n_values = layout::n_values(view.rows, view.cols);
-        const std::size_t values_bytes = (n_values * sizeof(T) + 63) / 64 * 64;
+/// The two arrays of a layer.
+template <int N, int M, class T>
+auto arrays(const pare::packed::n_m<N, M, T>& w) {
+    return std::pair(std::span(w.values, w.n_values(w.rows, w.cols)),
+                     std::span(w.indices, w.n_indices(w.rows, w.cols)));
+}
+template <int N, int M, class T>
+auto arrays(const pare::packed::hinm<N, M, T>& w) {
+    return std::pair(std::span(w.values, w.n_values(w)), std::span(w.indices, w.n_words(w)));
+}
+/// In place of a search, which would take longer: any order costs a kernel the same.
+struct any_order {
+    template <class Pattern>
+    auto search(pare::matrix_view<const float> scores, const Pattern& pattern,
+                const auto&... searching) const noexcept {
+        auto found = pare::prune::in_place{}.search(scores, pattern, searching...);
+        pare::random draw(1);
+        const auto shuffle = [&](std::span<std::uint32_t> list) {
+            for (std::size_t i = list.size(); i > 1; --i)
+                std::swap(list[i - 1], list[draw.below(i)]);
+        };
+        if (!found) return found;
+        shuffle(found->order.outputs());
+        for (std::size_t t = 0; t < found->order.n_tiles(); ++t) shuffle(found->order.columns(t));
+        return found;
+    }
+};
+
+/// pare's own kernel over one packed format as an entry. `product(weights, x, y, executor)` is gemm
+/// or gemv; `features`: with x and y by feature whatever the shape says.
+template <class Recipe, class Product>
+entry own(const std::string& kernel_name, const Recipe& recipe, bool features,
+          std::function<bool(const shape&)> applies, Product product) {
+    using T = typename decltype(Recipe::codec)::value_type;
+    const auto make = [=](problem& p) {
+        const auto& format = p.packed(kernel_name + std::string(pare::dtype_name<T>()), recipe);
+        const auto view = format.layer.view();
+        const auto [values, words] = arrays(view);
+        const std::size_t values_bytes = (values.size_bytes() + 63) / 64 * 64;
+        const bool by_feature = p.size.feature_major || (features && p.size.batch > 1);
         auto pool = std::make_shared<std::optional<pare::thread_pool>>();
         if (p.size.threads > 1) pool->emplace(static_cast<std::size_t>(p.size.threads));
 
         kernel k;
-        k.weights = concatenate(std::span(view.values, n_values),
-                                std::span(view.indices, layout::n_indices(view.rows, view.cols)));
-        k.y = p.y_view(p.size.feature_major);
+        k.weights = concatenate(values, words);
+        k.y = p.y_view(by_feature);
         k.expected = format.expected;
-        k.n_weights = view.rows * layout::steps(view.cols);
-        k.weight_bytes = layout::required_bytes(view.rows, view.cols);
-        k.run = [product, view, values_bytes, pool, x = p.x(p.size.feature_major),
-                 y = p.y_view(p.size.feature_major)](const std::byte* weights) {
-            layout w = view;
-            w.values = reinterpret_cast<const T*>(weights);
-            w.indices = reinterpret_cast<const std::uint32_t*>(weights + values_bytes);
+        k.n_weights = view.rows * view.steps();
+        k.weight_bytes = view.required_bytes();
+        k.run = [product, view, values_bytes, pool, x = p.x(by_feature),
+                 y = p.y_view(by_feature)](const std::byte* weights) {
+            const auto w =
+                view.over(reinterpret_cast<const T*>(weights),
+                          reinterpret_cast<const std::uint32_t*>(weights + values_bytes));
             const pare::status done =
                 *pool ? product(w, x, y, **pool) : product(w, x, y, pare::serial{});
             if (!done) std::exit(1);
@@ -46,18 +74,37 @@ entry own(const std::string& verb, std::function<bool(const shape&)> applies, Pr
         forms.push_back(std::move(k));
         return forms;
     };
-    return {verb + '/' + pattern, std::string(pare::dtype_name<T>()), std::move(applies), make};
+    return {kernel_name, std::string(pare::dtype_name<T>()), std::move(applies), make};
 }
 
 /// All formats of one verb.
 template <class Product>
 bool add_own(const std::string& verb, bool (*applies)(const shape&), Product product) {
-    const auto of_dtype = [&]<class T>(T) {
-        add(own<1, 1, T>(verb, applies, product));
-        add(own<2, 4, T>(verb, applies, product));
-        add(own<1, 4, T>(verb, applies, product));
-        add(own<2, 8, T>(verb, applies, product));
-        add(own<1, 8, T>(verb, applies, product));
+    using namespace pare::prune;
+    const auto n_m_of = [&]<class T>(T, auto pattern, const std::string& name) {
+        add(own(verb + '/' + name, pare::recipe{magnitude{}, pattern, pare::quant::cast<T>{}},
+                false, applies, product));
+    };
+    const auto hinm_of = [&]<int V, class T>(T, std::integral_constant<int, V>, float sparsity,
+                                             const std::string& name) {
+        const hinm<2, 4, V> pattern{.vector_sparsity = sparsity};
+        add(own(verb + "/hinm/" + name,
+                pare::recipe{magnitude{}, pattern, pare::quant::cast<T>{}, any_order{}}, true,
+                applies, product));
+        add(own(verb + "/hinm_in_place/" + name,
+                pare::recipe{magnitude{}, pattern, pare::quant::cast<T>{}}, true, applies,
+                product));
+    };
+    const auto of_dtype = [&](auto t) {
+        n_m_of(t, dense{}, "dense");
+        n_m_of(t, n_m<2, 4>{}, "n_m/2:4");
+        n_m_of(t, n_m<1, 4>{}, "n_m/1:4");
+        n_m_of(t, n_m<2, 8>{}, "n_m/2:8");
+        n_m_of(t, n_m<1, 8>{}, "n_m/1:8");
+        hinm_of(t, std::integral_constant<int, 32>{}, 0.5f, "2:4:v32:0.5");
+        hinm_of(t, std::integral_constant<int, 64>{}, 0.5f, "2:4:v64:0.5");
+        hinm_of(t, std::integral_constant<int, 32>{}, 0.75f, "2:4:v32:0.75");
+        hinm_of(t, std::integral_constant<int, 64>{}, 0.75f, "2:4:v64:0.75");
     };
     of_dtype(float{});
     of_dtype(pare::f16{});

@@ -3,8 +3,10 @@
 #include <pare/cache.hpp>
 
 #include <pare/kernel/attention_error.hpp>
+#include <pare/kernel/lserve.hpp>
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
+#include <pare/kv/cache_bytes.hpp>
 #include <pare/kv/h2o.hpp>
 #include <pare/kv/key_norm.hpp>
 #include <pare/kv/pyramid.hpp>
@@ -24,6 +26,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -400,6 +403,67 @@ TEST_CASE("beams that share tokens go their own ways") {
     wrong += beams.all(0) != first.all(0) || beams.all(1) != second.all(0);
     wrong += beams->length(0, 0) != 140 || beams->length(0, 1) != 140 || beams->length(0, 2) != 0;
     CHECK(wrong == 0);
+}
+
+TEST_CASE("a fork onto itself changes nothing, not even what is read next") {
+    const pare::kv::block_layout layout{
+        .keys = element::f32, .values = element::f32, .head_dim = dim, .key_ranges = true};
+    using full = policy<pare::kv::window>;
+    pool_memory memory(8192, 300);
+    const text words(320, 5);
+    const auto outputs = [&](bool forks) {
+        auto cache = *pare::kv::cache<full, pare::lserve>::make(
+            gqa, layout, {.budget = {400}}, 300, memory.pool(), {.tokens = 96, .every = 8});
+        words.feed(cache, 0, 300);
+        std::vector<std::uint32_t> bits;
+        for (int i = 0; i < 20; ++i) {
+            if (forks) CHECK(cache.fork(0, 0));
+            for (const std::uint32_t x : bits_of(words.feed(cache, 0, 1))) bits.push_back(x);
+            if (forks) CHECK(cache.swap(0, 0));
+        }
+        CHECK(cache.length(0) == 320);
+        return bits;
+    };
+    CHECK(outputs(true) == outputs(false));
+}
+
+TEST_CASE("where a fork finds no memory the other sequence is as if it were cleared") {
+    shape s = gqa;
+    s.layers = 1;
+    s.tiers = 2;
+    const std::vector<pare::kv::block_layout> types{
+        {element::f32, element::f32, dim},
+        {.keys = element::f32, .values = element::f32, .head_dim = dim, .key_channels = 2}};
+    using demoting = policy<pare::kv::window>;
+    const demoting p{.budget = {120}, .tier_shares = {0.5f}};
+    // The channels that a head's demoted keys keep say what is remembered of the queries.
+    const auto channels_after = [&](bool forked) {
+        pool_memory memory(4096, 30);
+        auto cache = *pare::kv::cache<demoting>::make(s, types, p, 90, memory.pool());
+        text loud(90, 1, s), words(90, 4, s);
+        for (std::size_t t = 0; t < 90; ++t)
+            for (std::size_t h = 0; h < 4; ++h) loud.queries(t, h * dim + 5) = 1e6f;
+        loud.feed(cache, 0, 90);
+        if (forked) {
+            loud.feed(cache, 0, 30, 1);
+            REQUIRE(cache.truncate(0, 1));
+            std::vector<void*> taken;  // all that is left
+            while (void* const block = memory.pool().allocate(sizeof(pare::kv::ledger_row)))
+                taken.push_back(block);
+            REQUIRE(cache.fork(0, 1).error().code == errc::out_of_memory);
+            for (void* const block : taken) memory.pool().release(block);
+            CHECK(cache.length(0, 1) == 0);
+            CHECK(cache.tokens().size(1, 0, 0) == 0);
+        }
+        for (int i = 0; i < 70; ++i) words.feed(cache, 0, 1, 1);
+        std::set<std::size_t> kept;
+        for (const kept_token& t : tokens_of(cache.tokens().view(1, 0, 0, 1)))
+            for (std::size_t c = 0; c < dim; ++c)
+                if (t.key[c] != 0.0f) kept.insert(c);
+        CHECK(kept.size() == 2);
+        return kept;
+    };
+    CHECK(channels_after(true) == channels_after(false));
 }
 
 TEST_CASE("truncate forgets the newest tokens, exactly while none was evicted") {

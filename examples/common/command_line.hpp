@@ -18,15 +18,6 @@
 
 namespace tools {
 
-/// An option that may be given any number of times, with one value each.
-template <class Values>
-CLI::Option* add_repeatable(CLI::App& app, const char* name, Values& values, const char* what) {
-    return app.add_option(name, values, what)
-        ->expected(1)
-        ->allow_extra_args(false)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-}
-
 /// --threads, by default all that the machine has.
 inline void add_threads(CLI::App& app, std::size_t& threads) {
     threads = std::max(1u, std::thread::hardware_concurrency());

@@ -7,6 +7,7 @@
 #include "linear.hpp"
 
 #include <pare/kernel/gemm.hpp>
+#include <pare/kernel/transpose.hpp>
 #include <pare/prune/gyro.hpp>
 #include <pare/prune/optimal_brain.hpp>
 #include <pare/prune/wanda.hpp>
@@ -15,6 +16,7 @@
 #include <cstdint>
 #include <optional>
 #include <utility>
+#include <vector>
 
 // The body of make_linear for one codec. Each codec is instantiated in a file of its own, so that
 // they compile side by side.
@@ -98,12 +100,20 @@ class packed_linear final : public linear {
 
     void apply(pare::matrix_view<const float> x, pare::matrix_view<float> y,
                std::span<const float> bias, pare::thread_pool& run) const override {
+        if (pare::packed::hinm_weights<Layer> && x.rows() > 1 && x.row_stride() != 1) {
+            by_feature_.resize(x.rows() * x.cols());
+            const auto copy =
+                pare::matrix_view<float>(by_feature_.data(), x.cols(), x.rows()).transposed();
+            value_of(pare::transpose(x, copy, run), "the input of a linear layer");
+            x = copy;
+        }
         value_of(pare::gemm(layer_, x, y, run, {.bias = bias}), "a linear layer");
     }
     const pare::layer_report& report() const override { return layer_.report(); }
 
   private:
     Layer layer_;
+    mutable std::vector<float> by_feature_;  // the input, where the layer wants it so
 };
 
 template <class T>

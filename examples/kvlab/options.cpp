@@ -3,6 +3,7 @@
 #include "options.hpp"
 
 #include "common/command_line.hpp"
+#include "common/positive.hpp"
 #include "llm/options.hpp"
 
 #include <algorithm>
@@ -45,7 +46,7 @@ void add_source(CLI::App& app, options& o) {
 void add_replay(CLI::App& app, options& o, std::vector<std::string>& caches) {
     app.add_option("--kv", caches, "Caches to replay (--list-kv)");
     app.add_option("--budget", o.budgets, "Tokens that each KV head may keep")
-        ->check(CLI::PositiveNumber);
+        ->check(tools::positive);
     app.add_option("--csv", o.csv, "Write the table to this file");
     app.add_option("--html", o.html, "Write figures and the table to this file");
     app.add_option("--map-layer", o.map_layer, "Layer of the heat maps (default: the middle one)");

@@ -9,6 +9,7 @@
 #include <pare/kernel/token_select.hpp>
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
+#include <pare/kv/cache_bytes.hpp>
 #include <pare/kv/cam.hpp>
 #include <pare/kv/h2o.hpp>
 #include <pare/kv/key_norm.hpp>
@@ -65,9 +66,9 @@ class cache_of final : public cache {
              std::size_t chunk, const Selector& how = {})
         : about_("the cache '" + r.text + "'"), n_bytes_(bytes_for(c, r, policy, capacity, chunk)),
           memory_(std::make_unique_for_overwrite<std::byte[]>(n_bytes_)),
-          pool_(value_of(kv::pool::make({memory_.get(), n_bytes_},
-                                        kv::store::page_bytes_for(layouts_of(c, r))),
-                         about_)),
+          pool_(value_of(
+              kv::pool::make({memory_.get(), n_bytes_}, kv::page_bytes_for(layouts_of(c, r))),
+              about_)),
           cache_(value_of(kv::cache<Policy, Selector>::make(shape_of(c, r), layouts_of(c, r),
                                                             policy, chunk, pool_, how),
                           about_)) {}
@@ -92,9 +93,9 @@ class cache_of final : public cache {
                                  std::size_t capacity, std::size_t chunk) {
         const auto layouts = layouts_of(c, r);
         const kv::shape shape = shape_of(c, r);
-        const std::size_t page = kv::store::page_bytes_for(layouts);
+        const std::size_t page = kv::page_bytes_for(layouts);
         const std::size_t most = kv::cache_bytes(shape, layouts, page, policy, chunk);
-        const std::size_t full = kv::store::bytes_for(shape, layouts, page, capacity);
+        const std::size_t full = kv::store_bytes(shape, layouts, page, capacity);
         return 2 * (shape.tiers == 1 ? std::min(most, full) : most) + kv::pool::alignment;
     }
 
@@ -189,14 +190,13 @@ std::unique_ptr<cache> make_cache(const config& c, const cache_options& o, std::
 
 std::size_t full_bytes(const config& c, const tools::kv_recipe& r, std::size_t tokens) {
     const auto layouts = layouts_of(c, r);
-    return kv::store::bytes_for(shape_of(c, r), layouts, kv::store::page_bytes_for(layouts),
-                                tokens);
+    return kv::store_bytes(shape_of(c, r), layouts, kv::page_bytes_for(layouts), tokens);
 }
 
 std::size_t tokens_within(const config& c, const tools::kv_recipe& r, std::size_t bytes,
                           std::size_t chunk) {
     const auto layouts = layouts_of(c, r);
-    const std::size_t page = kv::store::page_bytes_for(layouts);
+    const std::size_t page = kv::page_bytes_for(layouts);
     const std::size_t tokens = kv::tokens_within(bytes, [&](std::size_t n) {
         return with_policy(r, n, [&](const auto& policy) {
             return kv::cache_bytes(shape_of(c, r), layouts, page, policy, chunk);

@@ -4,6 +4,7 @@
 
 #include "common/command_line.hpp"
 #include "common/linear.hpp"
+#include "common/positive.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -27,8 +28,9 @@ constexpr const char* notes =
     "KL(dense || recipe), top-1 the agreement with the dense model's likeliest token.\n"
     "Without --ids and --text: MODEL_eval.safetensors beside the model, else text that the dense\n"
     "model writes itself. Speeds are medians of the model alone, no sampling.\n"
-    "Every recipe runs with every --kv and every budget; recall is the share of the questions of\n"
-    "MODEL_eval.safetensors that are answered exactly.\n"
+    "Every recipe runs with every --kv and every budget: give several values after one flag, or\n"
+    "repeat it. Recall is the share of the questions of MODEL_eval.safetensors that are answered\n"
+    "exactly.\n"
     "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
 
 }  // namespace
@@ -52,16 +54,12 @@ std::optional<options> parse_options(int argc, char** argv) {
     CLI::App app(about, "pare_llm");
     app.footer(notes);
     app.add_option("--model", o.model, "A .safetensors file, its .index.json, or their folder");
-    tools::add_repeatable(app, "--recipe", recipes,
-                          "What to do to the weights; repeatable (--list-recipes)");
-    tools::add_repeatable(app, "--kv", caches,
-                          "What keeps keys and values; repeatable (--list-kv)");
-    tools::add_repeatable(app, "--budget", o.budgets,
-                          "Tokens that each KV head may keep; repeatable")
-        ->check(CLI::PositiveNumber);
-    tools::add_repeatable(app, "--budget-mib", o.budgets_mib,
-                          "The same in MiB of a sequence's cache; repeatable")
-        ->check(CLI::PositiveNumber);
+    app.add_option("--recipe", recipes, "What to do to the weights (--list-recipes)");
+    app.add_option("--kv", caches, "What keeps keys and values (--list-kv)");
+    app.add_option("--budget", o.budgets, "Tokens that each KV head may keep")
+        ->check(tools::positive);
+    app.add_option("--budget-mib", o.budgets_mib, "The same in MiB of a sequence's cache")
+        ->check(tools::positive);
     app.add_option("--kv-chunk", o.kv_chunk,
                    "Tokens of a prompt that attend before the cache is cut to its budget; 1 treats "
                    "every token as decoding does")

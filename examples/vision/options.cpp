@@ -43,8 +43,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.footer(notes);
     app.add_option("--model", o.model, "A .safetensors file");
     app.add_option("--data", o.data, "Images to measure on: CIFAR-10's binary records");
-    tools::add_repeatable(app, "--recipe", recipes,
-                          "What to do to the weights; repeatable (--list-recipes)");
+    app.add_option("--recipe", recipes, "What to do to the weights (--list-recipes)");
     const CLI::Option* const kept =
         app.add_option("--keep-dense", keep_dense,
                        "Layers left as they are, by the names of their tensors, with commas "

@@ -9,6 +9,7 @@
 #include "core/tensor_view.hpp"
 #include "kernel/selective_attention.hpp"
 #include "kv/evict.hpp"
+#include "kv/query_energies.hpp"
 #include "kv/renumber.hpp"
 #include "kv/store.hpp"
 
@@ -61,11 +62,7 @@ class cache {
         if (!selection) return selection.error();
         auto weights = buffer<float>::make(max_chunk);
         auto lengths = buffer<std::size_t>::make(s.sequences * s.layers);
-        bool loses_channels = false;
-        for (const block_layout& layout : layouts)
-            loses_channels = loses_channels || layout.key_channels != 0;
-        auto energies = buffer<float>::make(
-            loses_channels ? s.sequences * s.layers * s.kv_heads * s.head_dim : 0);
+        auto energies = query_energies::make(s, layouts);
         if (!weights || !energies || !lengths)
             return error{errc::out_of_memory, "memory of a cache"};
         return cache(std::move(*tokens), policy, std::move(*selection), std::move(*attention),
@@ -98,7 +95,7 @@ class cache {
             return error{errc::buffer_too_small, "more tokens than max_chunk", keys.rows()};
         if (!has_room(sequence, layer, keys.rows())) {
             const status evicted = evict(store_, sequence, layer, length(layer, sequence), policy_,
-                                         evictions_, energy_of(sequence, layer));
+                                         evictions_, energies_.of(sequence, layer));
             if (!evicted) return evicted;
             if (!has_room(sequence, layer, keys.rows()))
                 return error{errc::buffer_too_small, "attend() the tokens appended before"};
@@ -128,16 +125,16 @@ class cache {
         const status attended =
             selection_.attend(store_, sequence, layer, queries, out, end - n, attention_, run, tap);
         if (!attended) return attended;
-        observe(sequence, layer, queries);
-        return evict(store_, sequence, layer, end, policy_, evictions_, energy_of(sequence, layer));
+        energies_.observe(sequence, layer, queries);
+        return evict(store_, sequence, layer, end, policy_, evictions_,
+                     energies_.of(sequence, layer));
     }
 
     /// Forgets a sequence.
     void clear(std::size_t sequence = 0) noexcept {
         store_.clear(sequence);
         selection_.forget(sequence);
-        for (std::size_t l = 0; l < store_.shape().layers; ++l)
-            for (float& e : energy_of(sequence, l)) e = 0.0f;
+        energies_.clear(sequence);
         for (std::size_t l = 0; l < store_.shape().layers; ++l)
             lengths_[sequence * store_.shape().layers + l] = 0;
     }
@@ -156,24 +153,24 @@ class cache {
 
     /// Makes sequence `to` an exact copy of `from`. For speculative decoding, fork before a draft
     /// and swap() it back to reject it; for a beam, go on with both.
-    /// @return what store::fork() says
+    /// @return what store::fork() says; out_of_memory leaves `to` as clear() does
     status fork(std::size_t from, std::size_t to) noexcept {
-        const std::size_t n = store_.shape().layers;
         const status forked = store_.fork(from, to);
-        if (!forked && forked.error().code != errc::out_of_memory) return forked;
+        if (!forked && forked.error().code == errc::out_of_memory) clear(to);
+        if (!forked || from == to) return forked;
         selection_.forget(to);
-        copy_energy(from, to, false);
-        for (std::size_t l = 0; l < n; ++l)  // without memory `to` is empty
-            lengths_[to * n + l] = forked ? lengths_[from * n + l] : 0;
+        energies_.copy(from, to);
+        const std::size_t n = store_.shape().layers;
+        for (std::size_t l = 0; l < n; ++l) lengths_[to * n + l] = lengths_[from * n + l];
         return forked;
     }
 
     /// Exchanges two sequences: to reject a draft, swap the snapshot back, and nothing is copied.
     status swap(std::size_t a, std::size_t b) noexcept {
         const status done = store_.swap(a, b);
-        if (!done) return done;
+        if (!done || a == b) return done;
         selection_.forget(a), selection_.forget(b);
-        copy_energy(a, b, true);
+        energies_.swap(a, b);
         const std::size_t n = store_.shape().layers;
         for (std::size_t l = 0; l < n; ++l) std::swap(lengths_[a * n + l], lengths_[b * n + l]);
         return done;
@@ -226,32 +223,6 @@ class cache {
     }
 
   private:
-    // Of the queries of a sequence's layer (kv_heads * head_dim), where keys lose channels.
-    std::span<float> energy_of(std::size_t sequence, std::size_t layer) noexcept {
-        const shape& s = store_.shape();
-        const std::size_t n = s.kv_heads * s.head_dim;
-        if (energies_.size() == 0 || sequence >= s.sequences || layer >= s.layers) return {};
-        return energies_.span().subspan((sequence * s.layers + layer) * n, n);
-    }
-    void observe(std::size_t sequence, std::size_t layer,
-                 matrix_view<const float> queries) noexcept {
-        const std::span<float> energy = energy_of(sequence, layer);
-        const std::size_t dim = store_.shape().head_dim, cols = store_.shape().group_size() * dim;
-        for (std::size_t h = 0; h * dim < energy.size(); ++h)
-            think::observe(queries.block(0, h * cols, queries.rows(), cols),
-                           energy.subspan(h * dim, dim));
-    }
-    void copy_energy(std::size_t from, std::size_t to, bool exchange) noexcept {
-        for (std::size_t l = 0; l < store_.shape().layers; ++l) {
-            const std::span<float> a = energy_of(from, l), b = energy_of(to, l);
-            for (std::size_t i = 0; i < a.size(); ++i) {
-                const float x = b[i];
-                b[i] = a[i];
-                if (exchange) a[i] = x;
-            }
-        }
-    }
-
     bool has_room(std::size_t sequence, std::size_t layer, std::size_t n) const noexcept {
         const shape& s = store_.shape();
         for (std::size_t h = 0; sequence < s.sequences && layer < s.layers && h < s.kv_heads; ++h)
@@ -260,7 +231,7 @@ class cache {
     }
 
     cache(kv::store tokens, const Policy& policy, reader selection, attention_scratch attention,
-          eviction_scratch evictions, buffer<float> weights, buffer<float> energies,
+          eviction_scratch evictions, buffer<float> weights, query_energies energies,
           buffer<std::size_t> lengths) noexcept
         : store_(std::move(tokens)), policy_(policy), selection_(std::move(selection)),
           attention_(std::move(attention)), evictions_(std::move(evictions)),
@@ -272,36 +243,10 @@ class cache {
     reader selection_;
     attention_scratch attention_;
     eviction_scratch evictions_;
-    buffer<float> weights_, energies_;
+    buffer<float> weights_;
+    query_energies energies_;
     buffer<std::size_t> lengths_;
 };
-
-/// Bytes of a pool, in whole pages, that one sequence of such a cache takes at most.
-template <eviction_policy Policy>
-std::size_t cache_bytes(const shape& s, std::span<const block_layout> layouts,
-                        std::size_t page_bytes, const Policy& policy,
-                        std::size_t max_chunk) noexcept {
-    return store::bytes_of_blocks(s, layouts, page_bytes, [&](std::size_t layer, std::size_t tier) {
-        const std::size_t budget = policy.budget.tokens(layer, s.layers);
-        // Over its room by `every` - 1, and for a moment by what comes at once: a chunk, or
-        // what the tier above has no room for.
-        const std::size_t most = detail::room(policy, budget, tier, s.tiers) + policy.every - 1 +
-                                 max_chunk + tier * (policy.every - 1);
-        // Heads that share a budget have a last block each, partly filled.
-        if constexpr (shared_budget<decltype(policy.budget)>)
-            return s.kv_heads * (most + policy.every) / block_tokens + s.kv_heads;
-        else return s.kv_heads * ((most + block_tokens - 1) / block_tokens);
-    });
-}
-
-/// The largest budget n with bytes_of(n) <= bytes, 0 when there is none: a budget in bytes for any
-/// policy, with bytes_of(n) = cache_bytes() of that policy and n tokens.
-std::size_t tokens_within(std::size_t bytes, auto&& bytes_of) noexcept {
-    std::size_t tokens = 0;
-    for (std::size_t step = std::size_t{1} << 30; step != 0; step /= 2)
-        if (bytes_of(tokens + step) <= bytes) tokens += step;
-    return tokens;
-}
 
 }  // namespace pare::kv::inline PARE_ARCH_NAMESPACE
 

@@ -6,7 +6,7 @@
 // The laws of saliencies and patterns as functions that say whether a policy keeps them, so that a
 // wrong policy can be shown to break them.
 
-#include <pare/prune/concepts.hpp>
+#include <pare/prune/prune.hpp>
 
 #include "support/matrix.hpp"
 
@@ -78,9 +78,9 @@ inline matrix rows_reversed(const matrix& scores) {
 template <class P>
 bool writes_every_bit(const P& pattern, const matrix& scores) {
     bits fresh(scores.rows(), scores.cols()), used(scores.rows(), scores.cols(), true);
-    pattern.select(scores.view(), fresh.view());
-    pattern.select(scores.view(), used.view());
-    return fresh.text() == used.text();
+    return prune::detail::select(pattern, scores.view(), fresh.view()) &&
+           prune::detail::select(pattern, scores.view(), used.view()) &&
+           fresh.text() == used.text();
 }
 
 /// Only the order of the scores counts: a power of two, which rounds nothing here, changes nothing.

@@ -443,47 +443,6 @@ TEST_CASE("an append that the pool cannot hold leaves every token and every page
         made->append(0, 0, rows.view().block(0, 0, 28, 12), rows.view().block(0, 0, 28, 12), 100));
 }
 
-TEST_CASE("bytes_for is what a sequence takes, to the page") {
-    const block_layout a{element::f16, element::i8, dim}, b{element::bf16, element::bf16, dim};
-    for (const std::size_t page_bytes : {2048u, 4096u, 30016u})
-        for (const auto& layouts : {std::vector{a}, {a, b, a}, {b, b, b}}) {
-            shape s = small;
-            s.layers = 3;
-            pool_memory memory(page_bytes, 2'000'000 / page_bytes);
-            auto made = store::make(s, layouts, memory.pool());
-            REQUIRE(made);
-            CHECK(made->bytes_for(0) == 0);
-            for (const std::size_t n : {1u, 31u, 32u, 33u, 64u, 100u, 500u}) {
-                const matrix rows = counted(n, 12);
-                for (std::size_t l = 0; l < 3; ++l)
-                    REQUIRE(made->append(1, l, rows.view(), rows.view(), 0));
-                CAPTURE(page_bytes, layouts.size(), n);
-                CHECK(memory.pool().bytes_in_use() == made->bytes_for(n));
-                made->clear(1);
-            }
-        }
-}
-
-TEST_CASE("page_bytes_for wastes little of a page on blocks of different sizes") {
-    const auto filled = [](std::size_t page, const block_layout& layout) {
-        const std::size_t n = pare::kv::pool::blocks_per_page(page, store::stored_bytes(layout));
-        return static_cast<double>(n * store::stored_bytes(layout)) / static_cast<double>(page);
-    };
-    for (const std::size_t head_dim : {32u, 64u, 80u, 128u}) {
-        const block_layout f16{element::f16, element::f16, head_dim},
-            i8{element::i8, element::i8, head_dim}, i4{element::i4, element::i4, head_dim};
-        for (const auto& layouts : {std::vector{f16}, {f16, i8}, {f16, i4}, {i4, f16, i8}}) {
-            const std::size_t page = store::page_bytes_for(layouts);
-            for (const block_layout& layout : layouts) {
-                CAPTURE(head_dim, layouts.size(), page);
-                CHECK(filled(page, layout) > 0.85);
-            }
-        }
-        CHECK(store::page_bytes_for({&f16, 1}) ==
-              pare::kv::pool::page_bytes_for(store::stored_bytes(f16)));
-    }
-}
-
 TEST_CASE("a fork takes ledger rows alone until one side writes") {
     // Pages of one block each: what is in use is what was taken.
     const block_layout layout{element::f32, element::f32, dim};

@@ -196,6 +196,29 @@ TEST_CASE("an order from outside is checked") {
           errc::shape_mismatch);
 }
 
+TEST_CASE("the first columns of a tile may be dense") {
+    const matrix scores(3, 8, {9, 0, 8, 0, 1, 2, 3, 4,  //
+                               0, 9, 0, 8, 4, 3, 2, 1,  //
+                               1, 1, 1, 1, 1, 1, 1, 1});
+    auto order = *prune::hinm_order::make(3, 8, 2, 6, 2);
+    CHECK(order.dense() == 2);
+    const std::array<std::uint32_t, 6> first{3, 1, 0, 2, 4, 6}, second{5, 0, 7, 6, 4, 3};
+    std::copy(first.begin(), first.end(), order.columns(0).begin());
+    std::copy(second.begin(), second.end(), order.columns(1).begin());
+    CHECK(order.check());
+    CHECK(selected_by(order, scores) == "11110000 01011010 10000111");
+    const auto copy = order.copy();
+    REQUIRE(copy);
+    CHECK(*copy == order);
+    CHECK_FALSE(*prune::hinm_order::make(3, 8, 2, 6, 2) == *prune::hinm_order::make(3, 8, 2, 6));
+    // hinm itself has none.
+    const prune::hinm<2, 4, 2> pattern{.vector_sparsity = 0.5f};
+    CHECK(pattern.check(*prune::hinm_order::make(3, 8, 2, 4), 3, 8));
+    CHECK(pattern.check(*prune::hinm_order::make(3, 8, 2, 4, 4), 3, 8).error().code ==
+          errc::shape_mismatch);
+    CHECK(prune::hinm_order::make(3, 8, 2, 4, 5).error().code == errc::invalid_argument);
+}
+
 TEST_CASE("an order that keeps more columns than there are is refused") {
     for (const auto& [tile_rows, kept] : {std::array<std::size_t, 2>{4, 9}, {0, 4}}) {
         const auto made = prune::hinm_order::make(4, 8, tile_rows, kept);

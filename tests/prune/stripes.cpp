@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#include <pare/prune/output_search.hpp>
+#include <pare/prune/lost_vectors.hpp>
 #include <pare/prune/stripes.hpp>
 
 #include "support/catch.hpp"

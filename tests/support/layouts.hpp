@@ -51,7 +51,7 @@ class packed_matrix {
     std::span<const std::uint32_t> words() const { return std::span(indices_).subspan(1); }
     /// The same over copies of values() and words().
     layout at(const T* values, const std::uint32_t* words) const {
-        return {layout_.rows, layout_.cols, values, words};
+        return layout_.over(values, words);
     }
 
   private:
@@ -110,15 +110,7 @@ class hinm_matrix {
     std::span<const T> values() const { return std::span(values_).subspan(1); }
     std::span<const std::uint32_t> words() const { return std::span(words_).subspan(1); }
     layout at(const T* values, const std::uint32_t* words) const {
-        layout copy = layout_;
-        const auto moved = [&](const std::uint32_t* part) {
-            return part == nullptr ? nullptr : words + (part - &words_[1]);
-        };
-        copy.values = values;
-        copy.indices = moved(copy.indices);
-        copy.outputs = moved(copy.outputs);
-        copy.columns = moved(copy.columns);
-        return copy;
+        return layout_.over(values, words);
     }
 
   private:

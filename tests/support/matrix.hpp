@@ -5,10 +5,11 @@
 
 #include <pare/core/random.hpp>
 #include <pare/core/tensor_view.hpp>
-#include <pare/prune/mask.hpp>
+#include <pare/prune/prune.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <initializer_list>
 #include <string>
 #include <vector>
@@ -83,7 +84,7 @@ class bits {
 template <class Pattern>
 std::string selected(const Pattern& pattern, const matrix& scores) {
     bits kept(scores.rows(), scores.cols());
-    pattern.select(scores.view(), kept.view());
+    if (!prune::detail::select(pattern, scores.view(), kept.view())) std::abort();
     return kept.text();
 }
 

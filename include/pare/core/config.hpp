@@ -22,8 +22,11 @@
 // For members of plain data types, which lie outside that namespace: no copy of their own to merge.
 #if defined(__GNUC__) || defined(__clang__)
 #define PARE_ALWAYS_INLINE [[gnu::always_inline]]
+// After the parameters of a lambda of a hot loop: a call would put its registers into memory.
+#define PARE_ALWAYS_INLINE_LAMBDA __attribute__((always_inline))
 #else
 #define PARE_ALWAYS_INLINE
+#define PARE_ALWAYS_INLINE_LAMBDA
 #endif
 
 // Two translation units built with different -m flags may be linked into one program. Everything

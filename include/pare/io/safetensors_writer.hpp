@@ -34,13 +34,13 @@ class safetensors_writer {
     const status& add(std::string_view name, dtype type, std::span<const std::size_t> shape,
                       std::span<const std::byte> bytes) noexcept;
 
-    /// Packed weights: the tensors `name.values` and `name.indices`, and their description in the
+    /// Packed weights: the tensors `name.values`, `name.indices` ..., and their description in the
     /// metadata. load() gives them back. Defined in compressed.hpp.
-    template <packed::n_m_weights Weights>
+    template <packed::known_weights Weights>
     const status& add(std::string_view name, const Weights& weights) noexcept;
 
     /// Refused at compile time: the memory of a temporary is gone by commit().
-    template <packed::n_m_weights Weights>
+    template <packed::known_weights Weights>
     const status& add(std::string_view name, const Weights&& weights) = delete;
 
     /// A pair of the header's `__metadata__`. @return invalid_argument for a key that is taken or

@@ -20,9 +20,9 @@ namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 /// y = x W^T + bias for packed weights W (out_features, in_features), x (tokens, in_features) and
 /// y (tokens, out_features), each token-major (columns consecutive) or feature-major (rows
 /// consecutive: pass `view.transposed()`), independently; hinm weights want more than 12 tokens
-/// feature-major, and take them by twelve otherwise. y must overlap neither x nor the bias:
-/// what it then holds is undefined. Allocates nothing; uses about 180 KiB of stack. The same bits
-/// for every executor and thread count.
+/// feature-major (transpose() makes them so), and take them by twelve otherwise. y must overlap
+/// neither x nor the bias: what it then holds is undefined. Allocates nothing; uses about 180 KiB
+/// of stack. The same bits for every executor and thread count.
 /// @return shape_mismatch, or not_contiguous for a view with neither stride 1; y is then untouched.
 template <packed::known_weights Weights, executor Executor = serial>
 status gemm(const Weights& weights, matrix_view<const float> x, matrix_view<float> y,

@@ -61,18 +61,10 @@ struct lserve {
             }
             for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i + 1;  // between the two
             std::nth_element(order.data(), order.data() + (n_read - 2), order.data() + order.size(),
-                             higher{scores.data()});
+                             detail::higher{scores.data()});
             for (std::size_t i = n_read - 2; i < order.size(); ++i) words[order[i]] = 0;
         }
     }
-
-  private:
-    struct higher {
-        const float* scores;
-        bool operator()(std::uint32_t a, std::uint32_t b) const noexcept {
-            return scores[a] != scores[b] ? scores[a] > scores[b] : a > b;
-        }
-    };
 };
 
 static_assert(selector<lserve>);

@@ -58,6 +58,14 @@ concept selector = std::copyable<S> &&
 
 namespace detail {
 
+// Of equal scores the later is higher.
+struct higher {
+    const float* scores;
+    bool operator()(std::uint32_t a, std::uint32_t b) const noexcept {
+        return scores[a] != scores[b] ? scores[a] > scores[b] : a > b;
+    }
+};
+
 // votes[32 r + t]: the sum over the query heads of a KV head of the probability of token t of the
 // r-th row of all its tiers. query: (1, group_size * head_dim).
 inline void vote(std::span<const kv::tier_rows> tiers, const kv::shape& s,

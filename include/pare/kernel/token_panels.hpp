@@ -40,9 +40,16 @@ class panel_sums {
         for (std::size_t k = 0; k < w.cols; k += block_cols, empty_ = false) {
             const std::size_t n = w.cols - k < block_cols ? w.cols - k : block_cols;
             pack(k, n, panel.data());
-            for (std::size_t tile = 0; tile < n_tiles; ++tile)
-                simd::n_m_panel<Layout, Tokens>::add(w, first + tile, k, n, panel.data(), empty_,
-                                                     &sums_[tile * packed::tile_rows * Tokens]);
+            for (std::size_t tile = 0; tile < n_tiles; ++tile) {
+                // The next tile, else the first one's next block, else the next block's first.
+                const bool turns = tile + 1 == n_tiles, ends = k + n == w.cols;
+                const std::size_t next_tile = !turns ? tile + 1 : ends ? n_tiles : 0;
+                const std::size_t next_step = Layout::steps(!turns ? k : ends ? 0 : k + n);
+                simd::n_m_panel<Layout, Tokens>::add(
+                    w, first + tile, k, n, panel.data(), empty_,
+                    &sums_[tile * packed::tile_rows * Tokens],
+                    ((first + next_tile) * w.steps() + next_step) * packed::tile_rows);
+            }
         }
     }
 

@@ -62,17 +62,11 @@ struct token_select {
         }
         if (n > tokens)
             std::nth_element(order.data(), order.data() + tokens, order.data() + n,
-                             higher{votes.data()});
+                             detail::higher{votes.data()});
         read(tiers, chosen, kv_head, order.first(n < tokens ? n : tokens));
     }
 
   private:
-    struct higher {
-        const float* votes;
-        bool operator()(std::uint32_t a, std::uint32_t b) const noexcept {
-            return votes[a] != votes[b] ? votes[a] > votes[b] : a > b;
-        }
-    };
     static void read(std::span<const kv::tier_rows> tiers, kv::selection& chosen,
                      std::size_t kv_head, std::span<const std::uint32_t> tokens) noexcept {
         std::array<std::size_t, kv::max_tiers + 1> first{};  // row of each tier's first

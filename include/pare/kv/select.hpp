@@ -19,11 +19,10 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// budget; none while no head is `every` tokens over it. `now` is the position of the token that
 /// comes next.
 /// @param size     size(h): tokens of KV head h in the tier
-/// @param observe  observe(h, first): the head_observation of KV head h; `attention` and
-/// `positions`
-///                 of `memory` may be used from `first` on, and `blocks` and `decoded`
-/// @param leave    leave(h, places) -> status: told of the heads that lose tokens, places
-/// ascending; perhaps of none
+/// @param observe  observe(h, first): the head_observation of KV head h, which may use of `memory`
+///                 `blocks`, `decoded`, and `attention` and `positions` from `first` on
+/// @param leave    leave(h, places) -> status, called once for each head that loses tokens: their
+///                 places in it, ascending. There may be none
 /// @return buffer_too_small when a head has more tokens than `memory` was made for,
 /// shape_mismatch when heads that must agree differ in length, or what `leave` says
 template <eviction_policy Policy>

@@ -11,6 +11,7 @@
 #include "pool.hpp"
 #include "row_list.hpp"
 #include "shape.hpp"
+#include "store_bytes.hpp"
 
 #include <array>
 #include <cstddef>
@@ -90,26 +91,6 @@ class store {
         return row_list::stored_bytes(layout);
     }
 
-    /// Pages that blocks of these layouts fill to 90 %, or, of up to eight of the largest, best.
-    static std::size_t page_bytes_for(std::span<const block_layout> layouts) noexcept {
-        std::size_t most = 0, best = 0;
-        double best_filled = 0.0;
-        for (const block_layout& layout : layouts)
-            most = stored_bytes(layout) > most ? stored_bytes(layout) : most;
-        for (std::size_t n = 1; n <= 8 && best_filled < 0.9; ++n) {
-            const std::size_t page = pool::page_bytes_for(most, n);
-            double filled = 1.0;
-            for (const block_layout& layout : layouts) {
-                const std::size_t fit = pool::blocks_per_page(page, stored_bytes(layout));
-                const double share =
-                    static_cast<double>(fit * stored_bytes(layout)) / static_cast<double>(page);
-                filled = share < filled ? share : filled;
-            }
-            if (filled > best_filled) best = page, best_filled = filled;
-        }
-        return best;
-    }
-
     const kv::shape& shape() const noexcept { return shape_; }
     const block_layout& layout(std::size_t layer, std::size_t tier = 0) const noexcept {
         return layouts_[layer * shape_.tiers + tier];
@@ -175,10 +156,9 @@ class store {
 
     /// Stores tokens of one head and tier, named by their ascending places in it, as the next tier
     /// does. Their positions and scores go with them.
-    /// @param decoded  memory of 2 * head_dim numbers; 32 times as many, and those that fill a
-    /// block
-    ///                 together are also rounded together
-    /// @param channels  ascending, of an empty tier whose layout has key_channels
+    /// @param decoded   (2 * head_dim) memory; with 32 times as much, tokens that come to share a
+    ///                  block are rounded together
+    /// @param channels  ascending, for an empty tier whose layout has key_channels
     /// @return out_of_memory when the pool is exhausted; then some of them are where they were
     status demote(std::size_t sequence, std::size_t layer, std::size_t kv_head,
                   std::span<const std::uint32_t> places, std::size_t tier, std::span<float> decoded,
@@ -289,46 +269,9 @@ class store {
         return {};
     }
 
-    /// Bytes of a pool, in whole pages, of one sequence with `tokens` tokens in every head's first
-    /// tier. Pages hold 64 blocks at most, ledger rows included: small pages, of a block or two,
-    /// waste least.
-    /// Forks and evictions may leave pages partly filled beyond that. The largest number there is
-    /// when a block does not fit into a page.
-    static std::size_t bytes_for(const kv::shape& s, std::span<const block_layout> layouts,
-                                 std::size_t page_bytes, std::size_t tokens) noexcept {
-        const std::size_t blocks = s.kv_heads * ((tokens + block_tokens - 1) / block_tokens);
-        return bytes_of_blocks(s, layouts, page_bytes, [&](std::size_t, std::size_t tier) {
-            return tier == 0 ? blocks : 0;
-        });
-    }
+    /// Bytes of the pool that one sequence with `tokens` tokens in every head's first tier takes.
     std::size_t bytes_for(std::size_t tokens) const noexcept {
-        return bytes_for(shape_, layouts_.span(), pool_->page_bytes(), tokens);
-    }
-    /// The same with blocks(layer, tier) blocks in all heads of a layer together.
-    static std::size_t bytes_of_blocks(const kv::shape& s, std::span<const block_layout> layouts,
-                                       std::size_t page_bytes, auto&& blocks) noexcept {
-        constexpr std::size_t endless = static_cast<std::size_t>(-1);
-        const std::size_t slots = s.layers * s.tiers;
-        if (s.tiers == 0 || (layouts.size() != s.tiers && layouts.size() != slots)) return endless;
-        const auto stored = [&](std::size_t i) {
-            return stored_bytes(layouts[i % layouts.size()]);
-        };
-        const auto blocks_of = [&](std::size_t i) { return blocks(i / s.tiers, i % s.tiers); };
-        std::size_t n_rows = 0, bytes = 0;
-        const auto add = [&](std::size_t n, std::size_t block_bytes) {
-            const std::size_t fit = pool::blocks_per_page(page_bytes, block_bytes);
-            if (fit == 0 || bytes == endless) bytes = endless;
-            else bytes += (n + fit - 1) / fit * pool::rounded(page_bytes);
-        };
-        for (std::size_t i = 0; i < slots; ++i) {
-            n_rows += blocks_of(i);
-            std::size_t n = 0, k = 0;  // blocks of one size share pages: counted at the first
-            for (; k < slots && (k >= i || stored(k) != stored(i)); ++k)
-                if (stored(k) == stored(i)) n += blocks_of(k);
-            if (k == slots) add(n, stored(i));
-        }
-        add(n_rows, sizeof(ledger_row));
-        return bytes;
+        return store_bytes(shape_, layouts_.span(), pool_->page_bytes(), tokens);
     }
 
   private:

@@ -25,7 +25,7 @@ inline namespace PARE_ARCH_NAMESPACE {
 /// A policy for an engine that keeps its own cache, in memory of any kind: the engine shows its
 /// attention and gets, for each head, the copies that close the gaps. Tokens of a head are named by
 /// their places, 0 to size() - 1; new ones come at the end. For scorers that need no keys or
-/// values.
+/// values. It plans evictions alone: no demotions, no merging of values.
 template <class Policy>
 class tracker {
     static_assert(eviction_policy<Policy>, "a tracker is made with a kv::policy");

@@ -59,17 +59,20 @@ struct hinm_shape {
 template <int N, int M, float_storage T = float>
 struct hinm : hinm_shape {
     using value_type = T;
+    static constexpr int n = N;
+    static constexpr int m = M;
     using dense_part = packed::dense<T>;
     using grouped_part = n_m<N, M, T>;
 
-    const T* values = nullptr;               ///< of the dense part, then of the grouped one
+    const T* values = nullptr;               ///< of the grouped part
+    const T* dense_values = nullptr;         ///< of the dense part
     const std::uint32_t* indices = nullptr;  ///< of the grouped part
     const std::uint32_t* outputs = nullptr;  ///< (rows) the row at each place; unless in_place
     const std::uint32_t* columns = nullptr;  ///< (n_tiles, column_words) two a word, lower first
 
     static constexpr std::size_t n_values(const hinm_shape& s) noexcept {
-        return dense_part::n_values(s.compact_rows(), s.dense) +
-               grouped_part::n_values(s.compact_rows(), s.kept - s.dense);
+        return grouped_part::n_values(s.compact_rows(), s.kept - s.dense) +
+               dense_part::n_values(s.compact_rows(), s.dense);
     }
     static constexpr std::size_t n_indices(const hinm_shape& s) noexcept {
         return grouped_part::n_indices(s.compact_rows(), s.kept - s.dense);
@@ -87,13 +90,22 @@ struct hinm : hinm_shape {
     }
 
     constexpr const hinm& view() const noexcept { return *this; }
+    /// The same over other memory: n_values() and n_words() elements, as pack() fills them.
+    constexpr hinm over(const T* all_values, const std::uint32_t* words) const noexcept {
+        hinm moved = *this;
+        moved.values = all_values;
+        moved.dense_values = all_values + grouped_part::n_values(compact_rows(), kept - dense);
+        moved.indices = words;
+        moved.outputs = in_place ? nullptr : words + n_indices(*this);
+        moved.columns = words + n_indices(*this) + (in_place ? 0 : rows);
+        return moved;
+    }
     /// The compact matrix.
     constexpr dense_part compact_dense() const noexcept {
-        return {compact_rows(), dense, values, nullptr};
+        return {compact_rows(), dense, dense_values, nullptr};
     }
     constexpr grouped_part compact_grouped() const noexcept {
-        return {compact_rows(), kept - dense, values + dense_part::n_values(compact_rows(), dense),
-                indices};
+        return {compact_rows(), kept - dense, values, indices};
     }
 
     PARE_ALWAYS_INLINE constexpr std::size_t output(std::size_t i) const noexcept {
@@ -153,17 +165,16 @@ result<hinm<N, M, typename Codec::value_type>> pack(matrix_view<const float> wei
 
     std::uint32_t* const outputs = words.data() + layout::n_indices(packed);
     std::uint32_t* const columns = outputs + (packed.in_place ? 0 : packed.rows);
-    packed.values = values.data();
-    packed.indices = words.data();
-    packed.outputs = packed.in_place ? nullptr : outputs;
-    packed.columns = columns;
+    packed = packed.over(values.data(), words.data());
     for (std::size_t i = 0; i < packed.rows && !packed.in_place; ++i)
         outputs[i] = order.outputs()[i];
     for (std::size_t t = 0; t < packed.n_tiles(); ++t)
         for (std::size_t c = 0; c < packed.kept; ++c)
             columns[t * packed.column_words() + c / 2] |= order.columns(t)[c] << (c % 2 * 16);
 
-    const std::size_t n_dense = layout::dense_part::n_values(packed.compact_rows(), packed.dense);
+    auto* const dense_values =
+        values.data() +
+        layout::grouped_part::n_values(packed.compact_rows(), packed.kept - packed.dense);
     for (std::size_t i = 0; i < packed.rows; ++i) {
         const std::size_t row = order.outputs()[i], at = packed.compact_row(i);
         const auto tile = order.columns(i / packed.tile_rows);
@@ -180,10 +191,10 @@ result<hinm<N, M, typename Codec::value_type>> pack(matrix_view<const float> wei
                 words.data());
         };
         auto ok = pack_part(std::type_identity<typename layout::dense_part>{},
-                            tile.first(packed.dense), values.data());
+                            tile.first(packed.dense), dense_values);
         if (ok)
             ok = pack_part(std::type_identity<typename layout::grouped_part>{},
-                           tile.subspan(packed.dense), values.data() + n_dense);
+                           tile.subspan(packed.dense), values.data());
         if (!ok) return error{ok.error().code, ok.error().message, row};
     }
     return packed;

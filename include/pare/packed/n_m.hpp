@@ -71,6 +71,10 @@ struct n_m {
 
     /// Itself: a layout and an owning layer are used alike.
     constexpr const n_m& view() const noexcept { return *this; }
+    /// The same over other memory.
+    constexpr n_m over(const T* all_values, const std::uint32_t* words) const noexcept {
+        return {rows, cols, all_values, words};
+    }
 
     PARE_ALWAYS_INLINE constexpr T value(std::size_t row, std::size_t step) const noexcept {
         PARE_ASSERT(row < rows && step < steps(cols), "index out of range");

@@ -21,6 +21,10 @@ struct calibration {
     std::span<const float> inverse_hessian_diagonal{};
 };
 
+/// What select() of a pattern returns: nothing, or a status where it needs memory.
+template <class T>
+concept selection_outcome = std::same_as<T, void> || std::same_as<T, status>;
+
 // Version 14 does not know noexcept in a requirement:
 // clang-format off
 
@@ -50,7 +54,7 @@ concept needs_calibration = needs_input_norms<S> || needs_inverse_hessian<S>;
 template <class P>
 concept pattern = std::copyable<P> &&
     requires(const P& p, matrix_view<const float> scores, mask_view kept) {
-        { p.select(scores, kept) } noexcept;
+        { p.select(scores, kept) } noexcept -> selection_outcome;
         { p.check() } noexcept -> std::same_as<status>;
     };
 

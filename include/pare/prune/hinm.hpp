@@ -6,6 +6,7 @@
 #include "../core/dtype.hpp"
 #include "concepts.hpp"
 #include "hinm_order.hpp"
+#include "keep_groups.hpp"
 #include "keep_vectors.hpp"
 
 #include <array>
@@ -53,7 +54,9 @@ struct hinm {
 
     /// In a given order; scores and mask keep theirs. @pre the order is for this shape and pattern
     static void select(matrix_view<const float> scores, const hinm_order& order,
-                       mask_view kept) noexcept;
+                       mask_view kept) noexcept {
+        detail::keep_by_order<N, M>(scores, order, kept);
+    }
 
     /// The order of the first select(): outputs in place, columns ascending.
     result<hinm_order> make_order(matrix_view<const float> scores) const noexcept;
@@ -61,30 +64,11 @@ struct hinm {
     /// What an order made elsewhere must be for weights of this shape.
     status check(const hinm_order& order, std::size_t rows, std::size_t cols) const noexcept {
         if (order.rows() != rows || order.cols() != cols || order.tile_rows() != V ||
-            order.kept() != kept_columns(cols))
+            order.kept() != kept_columns(cols) || order.dense() != 0)
             return error{errc::shape_mismatch, "hinm: the order is for another shape or pattern"};
         return order.check();
     }
-
-  private:
-    static void select_group(matrix_view<const float> scores, std::span<const std::uint32_t> rows,
-                             std::span<const std::uint32_t> columns, mask_view kept) noexcept;
 };
-
-// A weight stays when fewer than N of its group are better, earlier ones winning ties.
-template <int N, int M, int V>
-void hinm<N, M, V>::select_group(matrix_view<const float> scores,
-                                 std::span<const std::uint32_t> rows,
-                                 std::span<const std::uint32_t> columns, mask_view kept) noexcept {
-    for (const std::uint32_t r : rows)
-        for (std::size_t i = 0; i < columns.size(); ++i) {
-            const float score = scores(r, columns[i]);
-            int better = 0;
-            for (std::size_t j = 0; j < columns.size(); ++j)
-                better += j < i ? scores(r, columns[j]) >= score : scores(r, columns[j]) > score;
-            kept.set(r, columns[i], better < N);
-        }
-}
 
 template <int N, int M, int V>
 void hinm<N, M, V>::select(matrix_view<const float> scores, mask_view kept) const noexcept {
@@ -97,7 +81,7 @@ void hinm<N, M, V>::select(matrix_view<const float> scores, mask_view kept) cons
         std::array<std::uint32_t, std::size_t{M}> columns;
         std::size_t n_columns = 0;
         const auto select_rest = [&] {
-            select_group(scores, {rows.data(), n_rows}, {columns.data(), n_columns}, kept);
+            detail::keep_n_of<N>({columns.data(), n_columns}, {rows.data(), n_rows}, scores, kept);
             n_columns = 0;
         };
         detail::for_each_vector(scores.cols(), kept_columns(scores.cols()),
@@ -112,21 +96,6 @@ void hinm<N, M, V>::select(matrix_view<const float> scores, mask_view kept) cons
                                     if (n_columns == M) select_rest();
                                 });
         select_rest();
-    }
-}
-
-template <int N, int M, int V>
-void hinm<N, M, V>::select(matrix_view<const float> scores, const hinm_order& order,
-                           mask_view kept) noexcept {
-    for (std::size_t t = 0; t < order.n_tiles(); ++t) {
-        const auto rows = order.outputs_of(t);
-        const auto columns = order.columns(t);
-        for (const std::uint32_t r : rows)
-            for (std::size_t c = 0; c < scores.cols(); ++c) kept.set(r, c, false);
-        for (std::size_t begin = 0; begin < columns.size(); begin += M) {
-            const std::size_t left = columns.size() - begin;
-            select_group(scores, rows, columns.subspan(begin, left < M ? left : M), kept);
-        }
     }
 }
 

@@ -13,14 +13,15 @@
 
 namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 
-/// Which output channels share a tile, and which inputs a tile keeps, in the order that N:M groups
-/// them. Mask and packed bytes follow from weights and order. Whatever the order, it costs a kernel
-/// nothing: it reads activations through the list of inputs anyway.
+/// Which output channels share a tile, and which inputs a tile keeps: dense ones first, then others
+/// in the order that N:M groups them. Mask and packed bytes follow from weights and order. Whatever
+/// the order, it costs a kernel nothing: it reads activations through the list of inputs anyway.
 class hinm_order {
   public:
     hinm_order() noexcept = default;
 
-    /// Rows in place; every tile keeps columns 0 .. kept - 1. kept <= cols < 2^32, tile_rows > 0.
+    /// Rows in place; every tile keeps columns 0 .. kept - 1. dense <= kept <= cols < 2^32,
+    /// tile_rows > 0.
     static result<hinm_order> make(std::size_t rows, std::size_t cols, std::size_t tile_rows,
                                    std::size_t kept, std::size_t dense = 0) noexcept;
     result<hinm_order> copy() const noexcept;
@@ -32,6 +33,7 @@ class hinm_order {
     std::size_t n_tiles() const noexcept { return (rows() + tile_rows_ - 1) / tile_rows_; }
     /// Columns that every tile keeps.
     std::size_t kept() const noexcept { return kept_; }
+    /// Those of them, the first of every tile, that are kept whole: N:M groups what follows.
     std::size_t dense() const noexcept { return dense_; }
 
     /// (rows) outputs()[i] is the row of the weights at place i; tile t has places t * tile_rows
@@ -43,7 +45,8 @@ class hinm_order {
         return outputs().subspan(begin, left < tile_rows_ ? left : tile_rows_);
     }
 
-    /// (kept) the columns of the weights that a tile keeps; N:M groups them as they stand here.
+    /// (kept) the columns of the weights that a tile keeps; from the dense() th on N:M groups them
+    /// as they stand here.
     std::span<std::uint32_t> columns(std::size_t tile) noexcept {
         return columns_.span().subspan(tile * kept_, kept_);
     }
@@ -61,7 +64,8 @@ class hinm_order {
                    (x.size() == 0 || std::memcmp(x.data(), y.data(), x.span().size_bytes()) == 0);
         };
         return a.cols_ == b.cols_ && a.tile_rows_ == b.tile_rows_ && a.kept_ == b.kept_ &&
-               equal(a.outputs_, b.outputs_) && equal(a.columns_, b.columns_);
+               a.dense_ == b.dense_ && equal(a.outputs_, b.outputs_) &&
+               equal(a.columns_, b.columns_);
     }
 
   private:
@@ -72,10 +76,10 @@ class hinm_order {
 inline result<hinm_order> hinm_order::make(std::size_t rows, std::size_t cols,
                                            std::size_t tile_rows, std::size_t kept,
                                            std::size_t dense) noexcept {
-    if (tile_rows == 0 || kept > cols || rows > 0xfffffffeu || cols > 0xfffffffeu)
+    if (tile_rows == 0 || kept > cols || dense > kept || rows > 0xfffffffeu || cols > 0xfffffffeu)
         return error{errc::invalid_argument,
-                     "hinm_order: tile_rows is 0, more columns are kept "
-                     "than there are, or the matrix is too large"};
+                     "hinm_order: tile_rows is 0, more columns are kept than there are, more are "
+                     "dense than kept, or the matrix is too large"};
     hinm_order made;
     made.cols_ = cols;
     made.tile_rows_ = tile_rows;

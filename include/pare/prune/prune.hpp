@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <span>
+#include <type_traits>
 
 namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 
@@ -30,6 +31,16 @@ inline status check_statistic(std::span<const float> statistic, std::size_t cols
             return error{errc::invalid_argument, "a calibration value is negative or not finite",
                          c};
     return {};
+}
+
+template <pattern Pattern>
+status select(const Pattern& pattern, matrix_view<const float> scores, mask_view kept) noexcept {
+    if constexpr (std::is_same_v<decltype(pattern.select(scores, kept)), status>) {
+        return pattern.select(scores, kept);
+    } else {
+        pattern.select(scores, kept);
+        return {};
+    }
 }
 
 }  // namespace detail
@@ -65,7 +76,8 @@ inline double retained(matrix_view<const float> scores, const_mask_view kept) no
 
 /// Scores the weights and selects the mask, both (rows, cols). `scores` is scratch memory on entry
 /// and the saliency on return.
-/// @return the retained saliency; what score() refuses, shape_mismatch, invalid_argument.
+/// @return the retained saliency; what score() refuses, shape_mismatch, invalid_argument, and
+/// out_of_memory where the pattern needs some.
 template <saliency Saliency, pattern Pattern>
 result<double> prune(matrix_view<const float> weights, const Saliency& saliency,
                      const Pattern& pattern, const calibration& inputs, matrix_view<float> scores,
@@ -74,7 +86,7 @@ result<double> prune(matrix_view<const float> weights, const Saliency& saliency,
         return error{errc::shape_mismatch, "weights and mask differ in shape"};
     if (auto ok = pattern.check(); !ok) return ok.error();
     if (auto ok = score(weights, saliency, inputs, scores); !ok) return ok.error();
-    pattern.select(scores, kept);
+    if (auto ok = detail::select(pattern, scores, kept); !ok) return ok.error();
     return retained(scores, kept);
 }
 

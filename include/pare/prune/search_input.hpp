@@ -34,8 +34,8 @@ inline float unit_of(std::span<const matrix_view<const float>> layers) noexcept 
     std::uint32_t largest = 0;
     for (const auto& scores : layers)
         for (std::size_t r = 0; r < scores.rows(); ++r)
-            for (const float x : scores.row_span(r)) {
-                const std::uint32_t bits = std::bit_cast<std::uint32_t>(x) & 0x7fffffffu;
+            for (std::size_t c = 0; c < scores.cols(); ++c) {
+                const std::uint32_t bits = std::bit_cast<std::uint32_t>(scores(r, c)) & 0x7fffffffu;
                 largest = bits > largest ? bits : largest;
             }
     const int exponent = static_cast<int>(largest >> 23) - 127;

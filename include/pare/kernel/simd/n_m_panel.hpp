@@ -37,9 +37,11 @@ class n_m_panel {
 
   public:
     /// Adds the block's products to sums[row * Tokens + t], or puts them there. first_col is a
-    /// multiple of M, and the block ends at another one or at the last column.
+    /// multiple of M, and the block ends at another one or at the last column. Values from
+    /// weights.values[next] on are wanted next, if there are any.
     static void add(const Layout& weights, std::size_t tile, std::size_t first_col,
-                    std::size_t block_cols, const float* panel, bool put, float* sums) noexcept {
+                    std::size_t block_cols, const float* panel, bool put, float* sums,
+                    std::size_t next) noexcept {
         const std::size_t steps = Layout::steps(weights.cols);
         const std::size_t begin = Layout::steps(first_col);
         const std::size_t end = Layout::steps(first_col + block_cols);
@@ -49,7 +51,6 @@ class n_m_panel {
         for (std::size_t s = begin; s < end; s += max_steps) {
             const std::size_t n = end - s < max_steps ? end - s : max_steps;
             const T* from = values + s * packed::tile_rows;
-            const std::size_t next_tile = steps * packed::tile_rows * sizeof(T);
             const float* w;
             if constexpr (std::is_same_v<T, float>) {
                 w = from;
@@ -60,7 +61,8 @@ class n_m_panel {
             }
             if constexpr (Layout::index_bits > 0) decode(weights, tile, s, n, offsets.data());
             const float* x = panel + (s - begin) / N * M * Tokens;
-            block<true>(w, offsets.data(), n, x, put && s == begin, sums, from, next_tile);
+            block<true>(w, offsets.data(), n, x, put && s == begin, sums, weights.values,
+                        next + (s - begin) * packed::tile_rows);
             for (std::size_t t = vec_block * lanes; t < Tokens; t += vec_block * lanes)
                 block<false>(w, offsets.data(), n, x + t, put && s == begin, sums + t);
             for (std::size_t r = row_block; r < packed::tile_rows; r += row_block)
@@ -107,13 +109,14 @@ class n_m_panel {
     }
 
     // A few channels times a few vectors of tokens, over n steps that begin with a group; x is that
-    // group's part of the panel. Prefetch: asks for the next tile's values meanwhile, a step's a
-    // step, for the hardware does not foresee the jump.
+    // group's part of the panel. Prefetch: asks for stored[next] onward meanwhile, a step's
+    // values a step, for the hardware does not foresee the jump; into the second level, for the
+    // panel would drive them from the first.
     template <bool Prefetch>
     static void block(const float* values, const std::uint32_t* offsets, std::size_t n,
                       const float* x, bool first, float* sums,
                       [[maybe_unused]] const T* stored = nullptr,
-                      [[maybe_unused]] std::size_t next_tile = 0) noexcept {
+                      [[maybe_unused]] std::size_t next = 0) noexcept {
         std::array<std::array<vecf, vec_block>, row_block> sum;
         PARE_UNROLL
         for (std::size_t r = 0; r < row_block; ++r) PARE_UNROLL
@@ -121,8 +124,8 @@ class n_m_panel {
             sum[r][v] = first ? vecf(0.0f) : vecf::load_aligned(sums + r * Tokens + v * lanes);
         // The offsets of step s are the lower or upper halves of the words at `pair`.
         const auto step = [&](std::size_t s, std::size_t slot, const std::uint32_t* pair,
-                              std::size_t half) {
-            const auto quad = [&](auto q) {  // four channels
+                              std::size_t half) PARE_ALWAYS_INLINE_LAMBDA {
+            const auto quad = [&](auto q) PARE_ALWAYS_INLINE_LAMBDA {  // four channels
                 const std::array<vecf, 4> w = broadcast_four(values + s * packed::tile_rows + q);
                 std::array<const float*, 4> from;
                 from.fill(x + slot * Tokens);  // where every column is kept
@@ -143,11 +146,11 @@ class n_m_panel {
                         fma(w[r], vecf::load_aligned(from[r] + v * lanes), sum[q + r][v]);
             };
             // A loop of two rounds would not be unrolled, and the sums not stay in registers.
-            [&]<std::size_t... Q>(std::index_sequence<Q...>) {
+            [&]<std::size_t... Q>(std::index_sequence<Q...>) PARE_ALWAYS_INLINE_LAMBDA {
                 (quad(std::integral_constant<std::size_t, 4 * Q>{}), ...);
             }
             (std::make_index_sequence<row_block / 4>{});
-            if constexpr (Prefetch) prefetch(stored + s * packed::tile_rows, next_tile);
+            if constexpr (Prefetch) prefetch<2>(stored, (next + s * packed::tile_rows) * sizeof(T));
         };
         // Whole pairs a round.
         constexpr std::size_t groups = 1 + N % 2, round = groups * N;

@@ -133,10 +133,13 @@ inline float sum_of(vecf x) noexcept {
 #endif
 }
 
-/// Asks for the cache line that is `bytes` after p; any address is allowed.
-inline void prefetch(const void* p, std::size_t bytes) noexcept {
+/// Asks for the cache line that is `bytes` after p, into the caches from level Level on; any
+/// address is allowed.
+template <int Level = 1>
+void prefetch(const void* p, std::size_t bytes) noexcept {
 #if defined(__GNUC__) || defined(__clang__)
-    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + bytes));
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + bytes),
+                       0, 4 - Level);
 #else
     static_cast<void>(p), static_cast<void>(bytes);
 #endif
