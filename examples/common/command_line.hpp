@@ -4,10 +4,12 @@
 #define PARE_EXAMPLES_COMMON_COMMAND_LINE_HPP
 
 #include "error.hpp"
+#include "grammar.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
@@ -17,6 +19,15 @@
 // What the command lines of the tools have in common.
 
 namespace tools {
+
+/// Checks an option whose values are numbers above 0.
+inline const CLI::Validator positive(
+    [](const std::string& text) {
+        double number = 0.0;
+        const bool fits = read_number(text, number) && number > 0.0 && std::isfinite(number);
+        return fits ? std::string() : "'" + text + "' is not a number above 0";
+    },
+    "POSITIVE");
 
 /// --threads, by default all that the machine has.
 inline void add_threads(CLI::App& app, std::size_t& threads) {

@@ -3,7 +3,6 @@
 #include "options.hpp"
 
 #include "common/command_line.hpp"
-#include "common/positive.hpp"
 #include "llm/options.hpp"
 
 #include <algorithm>

@@ -4,7 +4,6 @@
 
 #include "common/command_line.hpp"
 #include "common/linear.hpp"
-#include "common/positive.hpp"
 
 #include <algorithm>
 #include <cstdio>

@@ -84,7 +84,8 @@ class model {
                  pare::matrix_view<float> logits, const observer& seen = {}) const;
 
     /// Estimates the batch norms' means and variances again on these images, in the order of the
-    /// network, each below norms that are estimated already. @param told  called after each step
+    /// network, each below norms that are estimated already. Holds the activations of all images.
+    /// @param told  called after each step
     void reestimate_norms(
         const images& from, const std::function<void()>& told = [] {});
 

@@ -18,15 +18,15 @@ constexpr const char* about =
 
 constexpr const char* notes =
     "A recipe compresses the convolutions, their weights flattened to (out, in * height * width).\n"
-    "The first layer, which reads three channels, and the classifier stay dense: few weights,\n"
-    "little time, and much accuracy. --keep-dense names others, or with '' none.\n"
+    "The first layer and the classifier stay dense: 0.4 % of the weights of a ResNet-20, and two\n"
+    "points of its top-1 at nm:2:4. --keep-dense names others, or with '' none.\n"
     "bits/w, weight bytes, sparsity and saliency (kept / total, mean over layers weighted by "
     "their\n"
     "weights) are of the compressed layers, in the line `dense` too; the file of --json also has\n"
     "model_bytes.\n"
     "--reestimate-bn sets the means and variances of each recipe's batch norms, one layer after\n"
-    "the other, to those of the calibration images; no weight is trained. Calibrated saliencies\n"
-    "see the first 128 of these images. Calibrate on training images, measure on others.\n"
+    "the other, to those of the first 2000 calibration images; no weight is trained. Calibrated\n"
+    "saliencies see the first 128. Calibrate on training images, measure on others.\n"
     "nll is in nats. ms/image is the median of batches of 16 images.\n"
     "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
 
@@ -52,7 +52,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         "--reestimate-bn", o.reestimate_norms, "Fit the batch norms to the compressed weights");
     app.add_option("--calibration", o.calibration, "Images to calibrate on, as --data");
     app.add_option("--limit", o.limit, "Images to measure on (default: all)")
-        ->check(CLI::PositiveNumber);
+        ->check(tools::positive);
     tools::add_threads(app, o.threads);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");

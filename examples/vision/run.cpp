@@ -7,13 +7,16 @@
 #include "common/terminal.hpp"
 #include "report.hpp"
 
+#include <algorithm>
 #include <cstdio>
-#include <limits>
 #include <map>
 
 namespace vision {
 
 namespace {
+
+// Their activations are all in memory, 0.2 MB for each.
+constexpr std::size_t n_calibrating = 2000;
 
 /// What all recipes of a run share.
 class workbench {
@@ -23,8 +26,7 @@ class workbench {
           data_(read_records(o.data, source_.architecture(), o.limit)), keep_dense_(kept()),
           dense_(build({}, {})) {
         if (!o.calibration.empty())
-            calibration_ = read_records(o.calibration, source_.architecture(),
-                                        std::numeric_limits<std::size_t>::max());
+            calibration_ = read_records(o.calibration, source_.architecture(), n_calibrating);
     }
 
     void introduce() const;
