@@ -8,6 +8,7 @@
 #include <pare/core/random.hpp>
 #include <pare/packed/hinm.hpp>
 #include <pare/packed/n_m.hpp>
+#include <pare/prune/hinm.hpp>
 #include <pare/prune/n_m.hpp>
 #include <pare/quant/cast.hpp>
 
@@ -80,17 +81,9 @@ class hinm_matrix {
             shuffle(std::span(all), random);
             const auto columns = order.columns(t);
             for (std::size_t c = 0; c < kept; ++c) columns[c] = all[c];
-            for (const std::uint32_t r : order.outputs_of(t))
-                for (std::size_t c = 0, room = 0; c < kept; ++c) {
-                    if (c < order.dense()) {
-                        mask.view().set(r, columns[c], true);
-                        continue;
-                    }
-                    if ((c - order.dense()) % M == 0) room = N;
-                    if (room > 0 && random.below(M) < N)
-                        --room, mask.view().set(r, columns[c], true);
-                }
         }
+        prune::hinm<N, M, V>::select(matrix::uniform(weights.rows(), cols, seed).view(), order,
+                                     mask.view());
         const packed::hinm_shape shape = packed::shape_of(order);
         values_.resize(layout::n_values(shape) + 1);
         words_.resize(layout::n_words(shape) + 1);

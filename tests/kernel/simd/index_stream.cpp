@@ -45,19 +45,37 @@ class tile {
 };
 
 // How many indices differ, over all lanes of a tile; of dirty ones only the index's bits count.
-template <int Bits, std::size_t Count, bool Dirty, int Scale, std::size_t FirstBit>
-int n_wrong() {
-    constexpr std::uint32_t mask = Dirty ? ((1u << Bits) - 1) << Scale : 0xffffffffu;
-    tile of((FirstBit + Count * Bits + 31) / 32);
+template <int Bits, std::size_t Count, bool Dirty>
+int n_wrong_steps() {
+    constexpr std::uint32_t mask = Dirty ? (1u << Bits) - 1 : 0xffffffffu;
+    tile of((Count * Bits + 31) / 32);
     int wrong = 0;
     for (std::size_t first = 0; first < tile_rows; first += lanes) {
         std::array<std::uint32_t, Count * lanes> index{};
-        index_stream<Bits>::template read_steps<Count, Dirty, Scale, FirstBit>(
+        index_stream<Bits>::template read_steps<Count, Dirty>(
             of.words() + first,
             [&](auto step, veci read) { read.store_unaligned(&index[step * lanes]); });
         for (std::size_t i = 0; i < index.size(); ++i)
-            wrong += (index[i] & mask) !=
-                     of.number(first + i % lanes, FirstBit + i / lanes * Bits, Bits) << Scale;
+            wrong += (index[i] & mask) != of.number(first + i % lanes, i / lanes * Bits, Bits);
+    }
+    return wrong;
+}
+
+// Likewise of pairs, nothing else lying in either half.
+template <int Bits, std::size_t Count, int Scale, std::size_t FirstBit>
+int n_wrong_pairs() {
+    tile of((FirstBit + 2 * Count * Bits + 31) / 32);
+    int wrong = 0;
+    for (std::size_t first = 0; first < tile_rows; first += lanes) {
+        std::array<std::uint32_t, Count * lanes> halves{};
+        index_stream<Bits>::template read_pairs<Count, Scale, FirstBit>(
+            of.words() + first,
+            [&](std::size_t pair, veci read) { read.store_unaligned(&halves[pair * lanes]); });
+        for (std::size_t i = 0; i < halves.size(); ++i) {
+            const std::size_t lane = first + i % lanes, bit = FirstBit + i / lanes * 2 * Bits;
+            const std::uint32_t low = of.number(lane, bit, Bits) << Scale;
+            wrong += halves[i] != (low | of.number(lane, bit + Bits, Bits) << (Scale + 16));
+        }
     }
     return wrong;
 }
@@ -77,16 +95,22 @@ TEMPLATE_TEST_CASE_SIG("index_stream reads any step", "", ((int Bits), Bits), 1,
     CHECK(wrong == 0);
 }
 
-TEMPLATE_TEST_CASE_SIG("index_stream reads runs of steps, clean, dirty and scaled, from any bit",
-                       "", ((int Bits), Bits), 1, 2, 3, 4, 5) {
-    CHECK(n_wrong<Bits, index_stream<Bits>::chunk, false, 0, 0>() == 0);
-    CHECK(n_wrong<Bits, index_stream<Bits>::chunk, true, 0, 0>() == 0);
-    CHECK(n_wrong<Bits, 16, false, 4, 0>() == 0);
-    CHECK(n_wrong<Bits, 16, false, 6, 16>() == 0);
-    CHECK(n_wrong<Bits, 16, true, 6, 16>() == 0);
-    CHECK(n_wrong<Bits, 7, false, 0, 31>() == 0);         // begins in the last bit of a word
-    CHECK(n_wrong<Bits, 1, false, 5, 32 - Bits>() == 0);  // ends with it
-    CHECK(n_wrong<Bits, 2, false, 0, 33 - Bits>() == 0);  // crosses by one bit
+TEMPLATE_TEST_CASE_SIG("index_stream reads runs of steps, clean and dirty", "", ((int Bits), Bits),
+                       1, 2, 3, 4, 5) {
+    CHECK(n_wrong_steps<Bits, index_stream<Bits>::chunk, false>() == 0);
+    CHECK(n_wrong_steps<Bits, index_stream<Bits>::chunk, true>() == 0);
+    CHECK(n_wrong_steps<Bits, 7, false>() == 0);
+}
+
+TEMPLATE_TEST_CASE_SIG("index_stream reads pairs of steps, scaled, from any bit", "",
+                       ((int Bits), Bits), 1, 2, 3, 4, 5) {
+    CHECK(n_wrong_pairs<Bits, 8, 0, 0>() == 0);
+    CHECK(n_wrong_pairs<Bits, 8, 6, 0>() == 0);
+    CHECK(n_wrong_pairs<Bits, 8, 8, 16>() == 0);
+    CHECK(n_wrong_pairs<Bits, 3, 8, 31>() == 0);         // begins in the last bit of a word
+    CHECK(n_wrong_pairs<Bits, 1, 5, 32 - Bits>() == 0);  // its first index ends with it
+    CHECK(n_wrong_pairs<Bits, 1, 8, 33 - Bits>() == 0);  // crosses by one bit
+    CHECK(n_wrong_pairs<Bits, 1, 8, 32 - 2 * Bits>() == 0);
 }
 
 #endif
