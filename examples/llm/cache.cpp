@@ -149,18 +149,20 @@ any_budget budget_of(const tools::kv_recipe& r, std::size_t tokens) {
 auto with_policy(const tools::kv_recipe& r, std::size_t tokens, auto&& visit) {
     return std::visit(
         [&](const auto& scorer, const auto& budget) {
-            return visit(kv::policy{.scorer = scorer,
-                                    .budget = budget,
-                                    .sinks = r.sinks,
-                                    .recent = r.recent,
-                                    .recent_share = r.recent_share,
-                                    .every = r.every,
-                                    .granularity = r.granularity,
-                                    .keep = {},
-                                    .across = r.across,
-                                    .tier_shares = r.tier_shares,
-                                    .demote_oldest = r.demote_oldest,
-                                    .merging = kv::cam{.window = r.merging_window}});
+            using policy_t = kv::policy<std::remove_cvref_t<decltype(scorer)>,
+                                        std::remove_cvref_t<decltype(budget)>, kv::cam>;
+            return visit(policy_t{.scorer = scorer,
+                                  .budget = budget,
+                                  .sinks = r.sinks,
+                                  .recent = r.recent,
+                                  .recent_share = r.recent_share,
+                                  .every = r.every,
+                                  .granularity = r.granularity,
+                                  .keep = {},
+                                  .across = r.across,
+                                  .tier_shares = r.tier_shares,
+                                  .demote_oldest = r.demote_oldest,
+                                  .merging = kv::cam{.window = r.merging_window}});
         },
         scorer_of(r), budget_of(r, tokens));
 }

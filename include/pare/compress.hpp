@@ -11,6 +11,7 @@
 #include "prune/in_place.hpp"
 #include "prune/magnitude.hpp"
 #include "prune/n_m.hpp"
+#include "prune/permutation_plan.hpp"
 #include "prune/prune.hpp"
 #include "prune/search_limit.hpp"
 #include "prune/unstructured.hpp"
@@ -84,6 +85,23 @@ class layer {
 
     const Layout& view() const noexcept { return layout_; }
     const layer_report& report() const noexcept { return report_; }
+
+    /// The place of a layer in a model by a plan that knows it by `number`: its outputs stay in the
+    /// order of its tiles or go where they belong, its columns are found where the layer before it
+    /// leaves them. Once per layer. What is kept per output, plan.permute() brings in order.
+    void follow(const prune::permutation_plan& plan,
+                std::size_t number) noexcept requires packed::hinm_weights<Layout> {
+        layout_.in_place = plan.stays(number);
+        if (layout_.in_place) layout_.outputs = nullptr;
+        std::uint32_t* words = words_.data() + (layout_.columns - layout_.indices);
+        for (std::size_t t = 0; t < layout_.n_tiles(); ++t, words += layout_.column_words())
+            for (std::size_t i = 0; i < layout_.kept; ++i) {
+                auto column = static_cast<std::uint32_t>(layout_.tile_column(t, i));
+                const std::uint32_t mask = 0xffffu << (i % 2 * 16);
+                plan.renumber(number, {&column, 1});
+                words[i / 2] = (words[i / 2] & ~mask) | column << (i % 2 * 16);
+            }
+    }
 
   private:
     Layout layout_;

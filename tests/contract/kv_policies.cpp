@@ -110,6 +110,10 @@ TEST_CASE("the laws of cache policies find wrong policies") {
     CHECK_FALSE(remembers_nothing(p(counts_calls{}), noise, noise, 1));
     CHECK_FALSE(heads_are_alike(p(counts_calls{}), noise));
     CHECK_FALSE(grows_with_the_budget<kv::policy<kv::h2o, uneven>>(noise));
+    auto forgetful = p(kv::h2o{});
+    CHECK(keeps_what_is_protected(forgetful, noise, 1));
+    forgetful.keep = {};
+    CHECK_FALSE(keeps_what_is_protected(forgetful, noise, 1));
     auto lazy = p(kv::h2o{});
     CHECK(holds_its_budget(lazy, noise, 1));
     lazy.every = 200;  // nothing leaves

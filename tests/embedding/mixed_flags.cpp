@@ -117,7 +117,12 @@ bool run_search(const weight_array& weights) {
         view, pare::prune::hinm<2, 4, 8>{.vector_sparsity = 0.5f}, pool);
     const auto columns =
         pare::prune::column_order{.rounds = 1}.search({&view, 1}, pare::prune::n_m<1, 3>{}, pool);
-    return tiles && columns;
+    const auto regions = pare::prune::flex_hinm<2, 4, 8>{}.make_order(view);
+    const auto blocks = pare::prune::v_n_m<8, 2, 8>{}.make_order(view);
+    if (!tiles || !columns || !regions || !blocks) return false;
+    const pare::prune::activation channels[2]{{}, {.block = pare::prune::activation::all}};
+    const pare::prune::planned_layer layers[1]{{&tiles->order, 0, 1}};
+    return bool{pare::prune::permutation_plan::make(channels, layers)};
 }
 
 }  // namespace

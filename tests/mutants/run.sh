@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-cxx=(${CXX:-g++} -std=c++20 -O0 -pthread -I"$copy/include" -Itests)
+cxx=(${CXX:-g++} -std=c++20 -O0 -pthread -I"$copy/include" -Itests -DPARE_SOURCE_DIR="\"$copy\"")
 
 # The files of an area whose tests cover its patches.
 sources() {

@@ -11,6 +11,9 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
 
 // Products with so few tokens that output channels, not tokens, lie in lanes.
 
@@ -124,18 +127,43 @@ void gemm_few_tokens(const Layout& w, matrix_view<const float> x, matrix_view<fl
         });
 }
 
+// to[i] = x[stride * column], for the columns [begin, end) of a tile, two of a word at a time.
+// Meanwhile the weights at `next` are asked for, a line every eight columns: memory does not wait.
+template <packed::hinm_weights Layout>
+void gather(const Layout& w, std::size_t tile, std::size_t begin, std::size_t end, const float* x,
+            auto stride, float* to, const void* next) noexcept {
+    if (begin < end && begin % 2 != 0) *to++ = x[stride * w.tile_column(tile, begin++)];
+    const std::uint32_t* two = w.columns + tile * w.column_words() + begin / 2;
+    const auto pair = [&] {
+        to[0] = x[stride * (*two & 0xffffu)];
+        to[1] = x[stride * (*two >> 16)];
+        begin += 2, ++two, to += 2;
+    };
+    for (std::size_t line = 0; begin + 8 <= end; line += 64) {
+        simd::prefetch<2>(next, line);
+        for (int i = 0; i < 4; ++i) pair();
+    }
+    while (begin + 2 <= end) pair();
+    if (begin < end) *to = x[stride * w.tile_column(tile, begin)];
+}
+
 // Places [first, end) of one tile, at most tiles_at_once tiles of the compact matrix.
 template <packed::hinm_weights Layout>
 void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
                       matrix_view<const float> x, matrix_view<float> y,
                       std::span<const float> bias) noexcept {
+    using one = std::integral_constant<std::size_t, 1>;
     few_sums sums(x.rows());
     const std::size_t tile = first / w.tile_rows, at = w.compact_row(first) / packed::tile_rows;
     const auto add = [&](const auto& part, std::size_t first_col) {
         sums.add(part, at, at + part.tiles(end - first),
                  [&](std::size_t t, std::size_t begin, std::size_t stop, float* to) {
-                     for (std::size_t c = begin; c < stop; ++c)
-                         to[c - begin] = x(t, w.tile_column(tile, first_col + c));
+                     const auto* next =
+                         part.values + (at * part.steps() + part.steps(begin)) * packed::tile_rows;
+                     begin += first_col, stop += first_col;
+                     if (x.col_stride() == 1)
+                         gather(w, tile, begin, stop, &x(t, 0), one{}, to, next);
+                     else gather(w, tile, begin, stop, &x(t, 0), x.col_stride(), to, next);
                  });
     };
     if (w.dense > 0) add(w.compact_dense(), 0);

@@ -46,7 +46,8 @@ struct flex_hinm {
         // Half an ulp of sparsity may not cost a weight.
         const double share = 1.0 - static_cast<double>(sparsity) + 0x1p-24;
         const auto kept = static_cast<std::size_t>(static_cast<double>(cols) * share);
-        return kept > 0 || cols == 0 ? kept : 1;
+        if (kept == 0) return cols == 0 ? 0 : 1;
+        return kept < cols ? kept : cols;
     }
     /// Groups of N:M that a tile may have, beside none.
     std::size_t most_groups(std::size_t cols) const noexcept {
