@@ -63,8 +63,8 @@ struct architecture {
     std::size_t n_classes() const { return steps.back().out.channels; }
 };
 
-/// The ResNet for CIFAR (depth 6 n + 2) whose tensors these are, named as by torchvision and with
-/// the stages `layer1` to `layer3`; every tensor has then been found to have its shape, and no
+/// The ResNet for CIFAR (depth 6 n + 2) whose tensors these are, named as by
+/// akamaster/pytorch_resnet_cifar10; every tensor has then been found to have its shape, and no
 /// other to be there. @throws tools::failure
 architecture recognise_resnet(const pare::io::safetensors_reader& file);
 

@@ -5,6 +5,7 @@
 #include "common/math.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
 namespace vision {
