@@ -12,21 +12,23 @@ namespace {
 
 // Whether one of the patterns listed is that of the recipe; if not, `list` names them.
 bool is_compiled(const recipe& r, std::string& list) {
-    const auto name = [&](const char* word, int n, int m) {
-        list.append(" ").append(word).append(std::to_string(n)).append(":");
-        list.append(std::to_string(m));
+    const auto look = [&](auto pattern) {
+        list.append(" ").append(text_of(pattern));
+        return is_of(pattern, r);
     };
-    if (r.pattern == pattern_kind::n_m)
-        return any_compiled_n_m([&](auto pattern) {
-            name("nm:", pattern.n, pattern.m);
-            return is_of(pattern, r);
-        });
-    if (r.pattern == pattern_kind::hinm)
-        return any_compiled_hinm([&](auto pattern) {
-            name("hinm:", pattern.kept_of_group, pattern.group);
-            list.append(":v").append(std::to_string(pattern.tile_rows));
-            return is_of(pattern, r);
-        });
+    switch (r.pattern) {
+        case pattern_kind::n_m:
+            return any_compiled_n_m(look);
+        case pattern_kind::hinm:
+            return any_compiled_hinm(look);
+        case pattern_kind::v_n_m:
+            return any_compiled_v_n_m(look);
+        case pattern_kind::flex_hinm:
+            return any_compiled_flex_hinm(look);
+        case pattern_kind::dense:
+        case pattern_kind::unstructured:
+            break;
+    }
     return true;
 }
 

@@ -8,13 +8,16 @@
 
 #include <pare/kernel/gemm.hpp>
 #include <pare/kernel/transpose.hpp>
+#include <pare/prune/flex_hinm.hpp>
 #include <pare/prune/gyro.hpp>
 #include <pare/prune/optimal_brain.hpp>
+#include <pare/prune/v_n_m.hpp>
 #include <pare/prune/wanda.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -43,14 +46,54 @@ bool any_compiled_hinm(Visitor visit) {
     return any_tile(n_m<1, 4>{}) || any_tile(n_m<2, 4>{}) || any_tile(n_m<2, 8>{});
 }
 
-/// Whether a pattern is that of a recipe, but for what is chosen at run time.
+/// VENOM's and FlexHiNM's.
+template <class Visitor>
+bool any_compiled_v_n_m(Visitor visit) {
+    using namespace pare::prune;
+    const auto any_tile = [&]<int N, int M>(n_m<N, M>) {
+        return visit(v_n_m<16, N, M>{}) || visit(v_n_m<32, N, M>{}) || visit(v_n_m<64, N, M>{});
+    };
+    return any_tile(n_m<2, 8>{}) || any_tile(n_m<2, 16>{});
+}
+template <class Visitor>
+bool any_compiled_flex_hinm(Visitor visit) {
+    using namespace pare::prune;
+    return visit(flex_hinm<2, 4, 8>{}) || visit(flex_hinm<2, 4, 16>{}) ||
+           visit(flex_hinm<2, 4, 32>{}) || visit(flex_hinm<2, 4, 64>{});
+}
+
+/// Whether a pattern is that of a recipe, but for what is chosen at run time; and its words.
 template <int N, int M>
 bool is_of(pare::prune::n_m<N, M>, const recipe& r) {
     return N == r.n && M == r.m;
 }
+template <int N, int M>
+std::string text_of(pare::prune::n_m<N, M>) {
+    return "nm:" + std::to_string(N) + ':' + std::to_string(M);
+}
 template <int N, int M, int V>
 bool is_of(pare::prune::hinm<N, M, V>, const recipe& r) {
     return N == r.n && M == r.m && V == r.tile_rows;
+}
+template <int N, int M, int V>
+std::string text_of(pare::prune::hinm<N, M, V>) {
+    return "hinm:" + std::to_string(N) + ':' + std::to_string(M) + ":v" + std::to_string(V);
+}
+template <int V, int N, int M>
+bool is_of(pare::prune::v_n_m<V, N, M>, const recipe& r) {
+    return N == r.n && M == r.m && V == r.tile_rows;
+}
+template <int V, int N, int M>
+std::string text_of(pare::prune::v_n_m<V, N, M>) {
+    return "vnm:v" + std::to_string(V) + ':' + std::to_string(N) + ':' + std::to_string(M);
+}
+template <int N, int M, int V>
+bool is_of(pare::prune::flex_hinm<N, M, V>, const recipe& r) {
+    return N == r.n && M == r.m && V == r.tile_rows;
+}
+template <int N, int M, int V>
+std::string text_of(pare::prune::flex_hinm<N, M, V>) {
+    return "flex:" + std::to_string(N) + ':' + std::to_string(M) + ":v" + std::to_string(V);
 }
 
 /// A saliency chosen at run time; it is not worth a copy of every packing function. The caller sees
@@ -144,6 +187,16 @@ std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights, c
                 pattern.vector_sparsity = r.sparsity;
                 return is_of(pattern, r) &&
                        compress(pattern, chosen_permutation{r.permutation, r.search_seconds});
+            });
+            break;
+        case pattern_kind::v_n_m:
+            any_compiled_v_n_m(
+                [&](auto pattern) { return is_of(pattern, r) && compress(pattern); });
+            break;
+        case pattern_kind::flex_hinm:
+            any_compiled_flex_hinm([&](auto pattern) {
+                pattern.sparsity = r.sparsity;
+                return is_of(pattern, r) && compress(pattern);
             });
             break;
     }

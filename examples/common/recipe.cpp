@@ -18,11 +18,20 @@ bool read_n_m(arguments args, recipe& r) {
     return args.size() == 2 && read_group(args, r);
 }
 
-bool read_hinm(arguments args, recipe& r) {
-    r.pattern = pattern_kind::hinm;
-    return args.size() == 4 && read_group(args, r) && args[2].starts_with('v') &&
-           read_number(args[2].substr(1), r.tile_rows) && r.tile_rows >= 1 &&
+bool read_tile_rows(std::string_view text, recipe& r) {
+    return text.starts_with('v') && read_number(text.substr(1), r.tile_rows) && r.tile_rows >= 1;
+}
+
+template <pattern_kind Kind>
+bool read_tiles(arguments args, recipe& r) {
+    r.pattern = Kind;
+    return args.size() == 4 && read_group(args, r) && read_tile_rows(args[2], r) &&
            read_number(args[3], r.sparsity) && r.sparsity >= 0.0f && r.sparsity < 1.0f;
+}
+
+bool read_v_n_m(arguments args, recipe& r) {
+    r.pattern = pattern_kind::v_n_m;
+    return args.size() == 3 && read_tile_rows(args[0], r) && read_group(args.subspan(1), r);
 }
 
 bool read_unstructured(arguments args, recipe& r) {
@@ -46,7 +55,13 @@ constexpr part<recipe> parts[] = {
      set<&recipe::pattern, pattern_kind::dense>},
     {"pattern", "nm", "nm:N:M", "N of every M consecutive weights of a row, N < M <= 32", read_n_m},
     {"pattern", "hinm", "hinm:N:M:vV:S",
-     "N:M within the best columns of every V rows, fraction S of columns dropped", read_hinm},
+     "N:M within the best columns of every V rows, fraction S of columns dropped",
+     read_tiles<pattern_kind::hinm>},
+    {"pattern", "vnm", "vnm:vV:N:M", "VENOM: N of the best four of every M columns of V rows",
+     read_v_n_m},
+    {"pattern", "flex", "flex:N:M:vV:S",
+     "FlexHiNM: some columns of V rows whole, others N:M, fraction S of weights dropped",
+     read_tiles<pattern_kind::flex_hinm>},
     {"pattern", "unstructured", "unstructured:S",
      "fraction S pruned anywhere, stored dense: the bound for every pattern", read_unstructured},
     {"codec", "f32", "f32", "weights as 32-bit floats (default: as the model stores them)",

@@ -32,6 +32,15 @@ TEST_CASE("a hinm recipe may have an order") {
     CHECK_FALSE(parse_recipe("gyro+hinm:2:4:v8:0.5").search_seconds);
 }
 
+TEST_CASE("the relatives of hinm have no order to search for") {
+    const tools::recipe venom = parse_recipe("vnm:v32:2:8+wanda"),
+                        flex = parse_recipe("flex:2:4:v16:0.75");
+    CHECK(venom.pattern == pattern_kind::v_n_m);
+    CHECK((venom.n == 2 && venom.m == 8 && venom.tile_rows == 32));
+    CHECK(flex.pattern == pattern_kind::flex_hinm);
+    CHECK((flex.n == 2 && flex.m == 4 && flex.tile_rows == 16 && flex.sparsity == 0.75f));
+}
+
 TEST_CASE("what a recipe string leaves out is dense, as stored, by magnitude") {
     const tools::recipe r = parse_recipe("dense");
     CHECK(r.pattern == pattern_kind::dense);
@@ -52,8 +61,10 @@ TEST_CASE("a recipe string that is unknown or contradictory is refused with what
         "hinm:2:4:v8:-0.5", "hinm:2:4:v8:nan", "hinm:4:4:v8:0.5", "hinm:2:4:v8:0.5:1",
         "hinm:2:4:v8:0.5+gyro:0", "hinm:2:4:v8:0.5+gyro:nan", "hinm:2:4:v8:0.5+gyro:1e9",
         "hinm:2:4:v8:0.5+gyro:1:2", "hinm:2:4:v8:0.5+gyro_outputs:1",
-        "hinm:2:4:v8:0.5+gyro+gyro_inputs", "hinm:2:4:v8:0.5+nm:2:4", "unstructured",
-        "unstructured:1", "unstructured:0", "unstructured:nan", "unstructured:1e", "i4:g32");
+        "hinm:2:4:v8:0.5+gyro+gyro_inputs", "hinm:2:4:v8:0.5+nm:2:4", "vnm:2:8", "vnm:32:2:8",
+        "vnm:v32:2:8:0.5", "vnm:v32:2:8+gyro", "flex:2:4:v16", "flex:2:4:v16:1",
+        "flex:2:4:v16:0.5+gyro", "unstructured", "unstructured:1", "unstructured:0",
+        "unstructured:nan", "unstructured:1e", "i4:g32");
     CAPTURE(bad);
     try {
         parse_recipe(bad);
