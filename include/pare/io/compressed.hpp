@@ -56,11 +56,12 @@ result<const T*> find_part(const safetensors_reader& file, std::string_view name
     if (!full.outcome()) return full.outcome().error();
     const auto tensor = file.find(full.view());
     if (!tensor) return tensor.error();
+    const error other_shape{errc::malformed_file,
+                            "a layer's tensor does not have its described shape", tensor->where};
+    if (tensor->rank != Rank) return other_shape;
     const auto found = view_as<T, Rank>(*tensor);
     if (!found) return found.error();
-    if (found->extents() != shape)
-        return error{errc::malformed_file, "a layer's tensor does not have its described shape",
-                     tensor->where};
+    if (found->extents() != shape) return other_shape;
     return found->data_handle();
 }
 
