@@ -3,6 +3,7 @@
 // Any bytes at all must be refused or give tensors that lie within them. Seeds: corpus/safetensors,
 // made by corpus/make_safetensors.py.
 #include <pare/io/safetensors.hpp>
+#include <pare/kernel/gemm.hpp>
 
 #include <cstdint>
 #include <cstdlib>
@@ -44,13 +45,15 @@ void load(const pare::io::safetensors_reader& file) {
         if (!entry.name.starts_with("pare.")) continue;
         const auto layer = pare::io::load<Layout>(file, entry.name.substr(5));
         if (!layer) continue;
-        // Whole tiles, as the kernels read them.
-        Layout padded = *layer;
-        padded.rows = Layout::tiles(layer->rows) * pare::packed::tile_rows;
-        std::vector<float> weights(padded.rows * padded.cols);
-        require(pare::packed::unpack(
-                    padded, pare::matrix_view<float>(weights.data(), padded.rows, padded.cols))
-                    .has_value());
+        // Output channels in lanes, then tokens; both read whole tiles, padding included.
+        for (const std::size_t tokens : {1u, 13u}) {
+            const std::vector<float> x(layer->cols * tokens, 1.0f);
+            std::vector<float> y(layer->rows * tokens);
+            const pare::matrix_view<const float> features(x.data(), layer->cols, tokens);
+            require(pare::gemm(*layer, features.transposed(),
+                               pare::matrix_view<float>(y.data(), tokens, layer->rows))
+                        .has_value());
+        }
     }
 }
 
@@ -68,5 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     load<pare::packed::n_m<1, 3, float>>(*file);
     load<pare::packed::n_m<3, 5, pare::bf16>>(*file);
     load<pare::packed::dense<float>>(*file);
+    load<pare::packed::hinm<2, 4, pare::f16>>(*file);
+    load<pare::packed::hinm<1, 3, float>>(*file);
     return 0;
 }

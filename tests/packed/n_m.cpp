@@ -5,8 +5,8 @@
 #include <pare/prune/n_m.hpp>
 #include <pare/quant/cast.hpp>
 
+#include "golden.hpp"
 #include "support/catch.hpp"
-#include "support/guarded_buffer.hpp"
 #include "support/matrix.hpp"
 
 #include <algorithm>
@@ -19,48 +19,28 @@
 #include <vector>
 
 using pare::bf16, pare::errc, pare::f16, pare::to_float;
-using pare::testing::bits, pare::testing::guarded_buffer, pare::testing::matrix;
+using namespace pare::testing;
 namespace packed = pare::packed;
 
 namespace {
 
-// A packed matrix with its memory, between guards and off any alignment but that of its elements.
 template <int N, int M, class T>
-struct owned {
+struct owned : packed_memory<T> {
     using layout = packed::n_m<N, M, T>;
 
     owned(std::size_t rows, std::size_t cols)
-        : values(layout::n_values(rows, cols), sizeof(T)),
-          indices(layout::n_indices(rows, cols), sizeof(std::uint32_t)) {}
+        : packed_memory<T>(layout::n_values(rows, cols), layout::n_indices(rows, cols)) {}
 
     pare::result<layout> pack(const matrix& weights, bits& kept) {
-        std::memset(values.data(), 0xff, values.size() * sizeof(T));
-        std::memset(indices.data(), 0xff, indices.size() * sizeof(std::uint32_t));
+        this->spoil();
         return packed::pack<N, M>(weights.view(), kept.view(), pare::quant::cast<T>{},
-                                  values.span(), indices.span());
+                                  this->values.span(), this->words.span());
     }
-
-    guarded_buffer<T> values;
-    guarded_buffer<std::uint32_t> indices;
 };
 
 template <int N, int M>
 void select(const matrix& scores, bits& kept) {
     pare::prune::n_m<N, M>{}.select(scores.view(), kept.view());
-}
-
-// --- Golden bytes -------------------------------------------------------------------------------
-// Changing any of them changes the format: that takes a new format version, not a new number here.
-// The hashes are of bytes written by an independent program from the description in
-// docs/formats.md.
-
-matrix golden_weights(std::size_t rows, std::size_t cols) {
-    matrix weights(rows, cols);
-    for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t c = 0; c < cols; ++c)
-            weights(r, c) =
-                static_cast<float>((r * cols + c) % 127 + 1) * ((r + c) % 3 == 0 ? -0.25f : 0.25f);
-    return weights;
 }
 
 template <int N, int M>
@@ -72,38 +52,13 @@ void golden_select(std::size_t rows, std::size_t cols, bits& kept) {
     select<N, M>(scores, kept);
 }
 
-// FNV-1a over the little-endian bytes of the values, then of the indices.
 template <int N, int M, class T>
 std::uint64_t golden_hash(std::size_t rows, std::size_t cols) {
     owned<N, M, T> memory(rows, cols);
     bits kept(rows, cols);
     golden_select<N, M>(rows, cols, kept);
     REQUIRE(memory.pack(golden_weights(rows, cols), kept));
-    std::uint64_t hash = 0xcbf29ce484222325;
-    const auto add = [&](std::uint32_t word, std::size_t n_bytes) {
-        for (std::size_t i = 0; i < n_bytes; ++i)
-            hash = (hash ^ (word >> (8 * i) & 0xff)) * 0x100000001b3;
-    };
-    for (const T& v : memory.values) {
-        if constexpr (std::is_same_v<T, float>) add(std::bit_cast<std::uint32_t>(v), 4);
-        else add(v.bits, 2);
-    }
-    for (const std::uint32_t word : memory.indices) add(word, 4);
-    return hash;
-}
-
-// Checks every value and index word: those listed as (slot, lane, bits), zero everywhere else.
-struct entry {
-    std::size_t slot, lane;
-    std::uint32_t bits;
-};
-template <class Get>
-bool only(std::size_t size, Get get, const std::vector<entry>& entries) {
-    std::vector<std::uint32_t> expected(size);
-    for (const entry& e : entries) expected.at(e.slot * 16 + e.lane) = e.bits;
-    for (std::size_t i = 0; i < size; ++i)
-        if (get(i) != expected[i]) return false;
-    return true;
+    return memory.hash();
 }
 
 // --- Round trips --------------------------------------------------------------------------------
@@ -128,7 +83,7 @@ int round_trip_errors(std::size_t rows, std::size_t cols, bool fewer) {
     for (float& x : restored.data()) x = std::numeric_limits<float>::quiet_NaN();
     if (!made || !packed::check(*made) || !packed::unpack(*made, restored.view())) return -1;
 
-    int wrong = !memory.values.intact() + !memory.indices.intact();
+    int wrong = !memory.intact();
     for (std::size_t r = 0; r < rows; ++r) {
         for (std::size_t c = 0; c < cols; ++c)
             wrong += restored(r, c) !=
@@ -181,21 +136,19 @@ TEST_CASE("golden bytes of packed 2:4 f16 with a short last group") {
     REQUIRE(kept.text() == "0110100111 1100110011");
     REQUIRE(memory.pack(golden_weights(2, 10), kept));
     // Row 0 keeps columns 1 2 | 4 7 | 8 9, row 1 keeps 0 1 | 4 5 | 8 9.
-    CHECK(only(memory.values.size(), [&](std::size_t i) { return memory.values[i].bits; },
-               {{0, 0, 0x3800},
-                {1, 0, 0x3a00},
-                {2, 0, 0x3d00},
-                {3, 0, 0x4000},
-                {4, 0, 0x4080},
-                {5, 0, 0xc100},
-                {0, 1, 0x4180},
-                {1, 1, 0x4200},
-                {2, 1, 0x4380},
-                {3, 1, 0xc400},
-                {4, 1, 0xc4c0},
-                {5, 1, 0x4500}}));
-    CHECK(only(memory.indices.size(), [&](std::size_t i) { return memory.indices[i]; },
-               {{0, 0, 0b01'00'11'00'10'01}, {0, 1, 0b01'00'01'00'01'00}}));
+    CHECK(memory.has_only({{0, 0, 0x3800},
+                           {1, 0, 0x3a00},
+                           {2, 0, 0x3d00},
+                           {3, 0, 0x4000},
+                           {4, 0, 0x4080},
+                           {5, 0, 0xc100},
+                           {0, 1, 0x4180},
+                           {1, 1, 0x4200},
+                           {2, 1, 0x4380},
+                           {3, 1, 0xc400},
+                           {4, 1, 0xc4c0},
+                           {5, 1, 0x4500}},
+                          {{0, 0, 0b01'00'11'00'10'01}, {0, 1, 0b01'00'01'00'01'00}}));
 }
 
 TEST_CASE("golden bytes of packed 3:7 bf16 whose indices cross a word") {
@@ -214,11 +167,8 @@ TEST_CASE("golden bytes of packed 3:7 bf16 whose indices cross a word") {
         const float weight = static_cast<float>(s / 3 * 7 + 4 + s % 3);
         values.push_back({s, 0, std::bit_cast<std::uint32_t>(weight) >> 16});
     }
-    CHECK(only(
-        memory.values.size(), [&](std::size_t i) { return memory.values[i].bits; }, values));
-    CHECK(only(
-        memory.indices.size(), [&](std::size_t i) { return memory.indices[i]; },
-        {{0, 0, 0b01'100'110'101'100'110'101'100'110'101'100u}, {1, 0, 0b110'101'100'110'1u}}));
+    CHECK(memory.has_only(values, {{0, 0, 0b01'100'110'101'100'110'101'100'110'101'100u},
+                                   {1, 0, 0b110'101'100'110'1u}}));
 }
 
 TEST_CASE("golden bytes of a group that keeps fewer than N: a zero at the first free column") {
@@ -226,11 +176,7 @@ TEST_CASE("golden bytes of a group that keeps fewer than N: a zero at the first 
     bits kept(1, 8);
     kept.view().set(0, 2, true);
     REQUIRE(memory.pack(matrix(1, 8, {9, 9, 1.0f, 9, 9, 9, 9, 9}), kept));
-    CHECK(only(memory.values.size(),
-               [&](std::size_t i) { return std::bit_cast<std::uint32_t>(memory.values[i]); },
-               {{1, 0, 0x3f800000}}));
-    CHECK(only(memory.indices.size(), [&](std::size_t i) { return memory.indices[i]; },
-               {{0, 0, 0b01'00'10'00}}));
+    CHECK(memory.has_only({{1, 0, 0x3f800000}}, {{0, 0, 0b01'00'10'00}}));
 }
 
 TEST_CASE("golden bytes of packed matrices of several patterns, tiles and types") {
@@ -292,7 +238,7 @@ TEST_CASE("packing reads strided weights and unpacking writes them") {
     owned<2, 4, float> memory(20, 9);
     const auto made =
         packed::pack<2, 4>(weights.view().transposed(), kept.view(), pare::quant::cast<float>{},
-                           memory.values.span(), memory.indices.span());
+                           memory.values.span(), memory.words.span());
     REQUIRE(made);
     matrix restored(9, 20);
     REQUIRE(packed::unpack(*made, restored.view().transposed()));
@@ -347,7 +293,7 @@ TEST_CASE("packing refuses a mask of another shape and memory of another size") 
     const auto pack = [&](std::size_t n_values, std::size_t n_indices) {
         return packed::pack<2, 4>(weights.view(), kept.view(), pare::quant::cast<float>{},
                                   memory.values.span().first(n_values),
-                                  memory.indices.span().first(n_indices));
+                                  memory.words.span().first(n_indices));
     };
     CHECK(pack(64, 16));
     for (const auto& refused : {pack(63, 16), pack(64, 15), pack(0, 0)}) {
@@ -384,12 +330,10 @@ TEST_CASE("check finds every index outside its group or out of order, and looks 
     for (std::size_t lane = 0; lane < 32; ++lane)
         for (std::size_t s = 0; s < layout::steps(cols); ++s)
             for (std::uint32_t index = 0; index < 8; ++index) {
-                const std::vector<std::uint32_t> before(memory.indices.begin(),
-                                                        memory.indices.end());
+                const std::vector<std::uint32_t> before(memory.words.begin(), memory.words.end());
                 for (std::size_t b = 0; b < 3; ++b) {
                     const std::size_t bit = s * 3 + b;
-                    std::uint32_t& word =
-                        memory.indices[(lane / 16 * 2 + bit / 32) * 16 + lane % 16];
+                    std::uint32_t& word = memory.words[(lane / 16 * 2 + bit / 32) * 16 + lane % 16];
                     word = (word & ~(1u << bit % 32)) | (index >> b & 1u) << bit % 32;
                 }
                 const std::size_t length = s < 12 ? 7 : 2;
@@ -404,7 +348,7 @@ TEST_CASE("check finds every index outside its group or out of order, and looks 
                     missed += checked.error().code != errc::malformed_file ||
                               checked.error().where != lane;
                 }
-                std::copy(before.begin(), before.end(), memory.indices.begin());
+                std::copy(before.begin(), before.end(), memory.words.begin());
             }
     CHECK(missed == 0);
     CHECK(refused > 32 * (12 * 1 + 2 * 6));  // those outside, and some out of order

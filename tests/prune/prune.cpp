@@ -52,6 +52,51 @@ TEST_CASE("prune gives scores, mask and the retained fraction of the saliency") 
     CHECK(*retained == 17.0 / 20.0);
 }
 
+TEST_CASE("score gives the saliency of every weight, and retained the share that a mask keeps") {
+    const matrix weights(2, 4, {1, -2, 3, -4, 0, 5, 0, -5});
+    const std::vector<float> norms{1, 1, 2, 0};
+    matrix scores(2, 4);
+    REQUIRE(prune::score(weights.view(), prune::wanda{}, {.input_norms = norms}, scores.view()));
+    CHECK(scores.data() == std::vector<float>{1, 2, 6, 0, 0, 5, 0, 0});
+    bits kept(2, 4);
+    CHECK(prune::retained(scores.view(), kept.view()) == 0.0);
+    kept.view().set(0, 2, true);
+    kept.view().set(1, 1, true);
+    CHECK(prune::retained(scores.view(), kept.view()) == 11.0 / 14.0);
+    CHECK(prune::retained(scores.view(), bits(2, 4, true).view()) == 1.0);
+    CHECK(prune::retained(matrix(2, 4).view(), kept.view()) == 1.0);
+}
+
+TEST_CASE("retained adds in doubles") {
+    constexpr std::size_t cols = 1 << 12;
+    matrix scores(2, cols);
+    bits kept(2, cols);
+    for (std::size_t c = 0; c < cols; ++c) {
+        scores(0, c) = 0x1p24f;
+        scores(1, c) = 1.0f;
+        kept.view().set(1, c, true);
+    }
+    CHECK(prune::retained(scores.view(), kept.view()) == 1.0 / (0x1p24 + 1.0));
+}
+
+TEST_CASE("score refuses what prune refuses, and tells before a mask is at hand") {
+    matrix weights = matrix::uniform(3, 4, 1), scores(3, 4), other(4, 3);
+    const auto refusal = [&](const auto& saliency, matrix& to, const prune::calibration& inputs) {
+        const auto refused = prune::score(weights.view(), saliency, inputs, to.view());
+        REQUIRE_FALSE(refused);
+        return refused.error();
+    };
+    const std::vector<float> large(4, 3e38f);
+    CHECK(refusal(prune::magnitude{}, other, {}).code == errc::shape_mismatch);
+    CHECK(refusal(prune::wanda{}, scores, {}).code == errc::missing_calibration);
+    weights(1, 2) = 3e38f;
+    const auto overflow = refusal(prune::wanda{}, scores, {.input_norms = large});
+    CHECK(overflow.code == errc::not_a_number);
+    CHECK(overflow.where == 1);
+    weights(2, 3) = not_a_number;
+    CHECK(refusal(prune::magnitude{}, scores, {}).where == 2);
+}
+
 TEST_CASE("prune overwrites whatever the mask held") {
     const matrix weights = matrix::uniform(3, 10, 1);
     matrix scores(3, 10);

@@ -12,9 +12,11 @@
 #include <pare/prune/n_m.hpp>
 #include <pare/quant/cast.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
@@ -62,7 +64,43 @@ class packed_matrix {
     layout layout_;
 };
 
-/// Likewise hinm, its outputs and columns in any order; of most seeds some columns are dense.
+inline void shuffle(std::span<std::uint32_t> list, random& random) {
+    for (std::size_t i = list.size(); i > 1; --i) std::swap(list[i - 1], list[random.below(i)]);
+}
+
+/// An order that keeps half of the columns or more, any of them in any order; of most seeds some
+/// are dense, and rows move.
+inline prune::hinm_order any_order(std::size_t rows, std::size_t cols, std::size_t tile_rows,
+                                   std::uint64_t seed) {
+    random random(seed);
+    const std::size_t kept = cols - random.below(cols) / 2;
+    auto order = *prune::hinm_order::make(rows, cols, tile_rows, kept, seed % 3 * kept / 4);
+    if (seed % 4 != 0) shuffle(order.outputs(), random);
+    std::vector<std::uint32_t> all(cols);
+    std::iota(all.begin(), all.end(), 0u);
+    for (std::size_t t = 0; t < order.n_tiles(); ++t) {
+        shuffle(all, random);
+        std::copy_n(all.begin(), kept, order.columns(t).begin());
+    }
+    return order;
+}
+
+/// A mask that fits the order: all dense columns, up to N of every M others.
+template <int N, int M>
+void select_any(const prune::hinm_order& order, bits& mask, std::uint64_t seed) {
+    random random(seed);
+    for (std::size_t t = 0; t < order.n_tiles(); ++t)
+        for (const std::uint32_t r : order.outputs_of(t))
+            for (std::size_t c = 0, room = 0; c < order.kept(); ++c) {
+                const bool dense = c < order.dense();
+                if (!dense && (c - order.dense()) % M == 0) room = N;
+                if (!dense && (room == 0 || random.below(M) >= N)) continue;
+                if (!dense) --room;
+                mask.view().set(r, order.columns(t)[c], true);
+            }
+}
+
+/// Likewise hinm, in any order.
 template <int N, int M, int V, class T>
 class hinm_matrix {
   public:
@@ -70,20 +108,11 @@ class hinm_matrix {
 
     hinm_matrix(const matrix& weights, std::uint64_t seed)
         : dense_(weights.rows(), weights.cols()) {
-        random random(seed);
-        const std::size_t cols = weights.cols(), kept = cols - random.below(cols) / 2;
-        auto order = *prune::hinm_order::make(weights.rows(), cols, V, kept, seed % 3 * kept / 4);
-        shuffle(order.outputs(), random);
-        bits mask(weights.rows(), cols);
-        std::vector<std::uint32_t> all(cols);
-        for (std::size_t t = 0; t < order.n_tiles(); ++t) {
-            for (std::size_t c = 0; c < cols; ++c) all[c] = static_cast<std::uint32_t>(c);
-            shuffle(std::span(all), random);
-            const auto columns = order.columns(t);
-            for (std::size_t c = 0; c < kept; ++c) columns[c] = all[c];
-        }
-        prune::hinm<N, M, V>::select(matrix::uniform(weights.rows(), cols, seed).view(), order,
-                                     mask.view());
+        const auto order = any_order(weights.rows(), weights.cols(), V, seed);
+        bits mask(weights.rows(), weights.cols());
+        // N of every group: where fewer are kept, a zero is stored for a column that is not.
+        prune::hinm<N, M, V>::select(
+            matrix::uniform(weights.rows(), weights.cols(), seed + 1).view(), order, mask.view());
         const packed::hinm_shape shape = packed::shape_of(order);
         values_.resize(layout::n_values(shape) + 1);
         words_.resize(layout::n_words(shape) + 1);
@@ -107,10 +136,6 @@ class hinm_matrix {
     }
 
   private:
-    static void shuffle(std::span<std::uint32_t> list, random& random) {
-        for (std::size_t i = list.size(); i > 1; --i) std::swap(list[i - 1], list[random.below(i)]);
-    }
-
     matrix dense_;
     std::vector<T> values_;
     std::vector<std::uint32_t> words_;

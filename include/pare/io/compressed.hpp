@@ -24,7 +24,6 @@ namespace detail {
 /// Of rows and of cols: rounded up to tiles, or counted in index bits, they still fit std::size_t,
 /// of 32 bits too. Their product fits because the tensors of that size lie in memory.
 inline constexpr std::size_t max_extent = sizeof(std::size_t) > 4 ? 0xffffffff : 0x03ffffff;
-inline constexpr std::size_t max_tile_rows = 1024;
 
 /// visit(suffix, pointer, shape) for each tensor of a layout. The shapes are known before the
 /// pointers are: a loader sets them.
@@ -57,11 +56,12 @@ result<const T*> find_part(const safetensors_reader& file, std::string_view name
     if (!full.outcome()) return full.outcome().error();
     const auto tensor = file.find(full.view());
     if (!tensor) return tensor.error();
+    const error other_shape{errc::malformed_file,
+                            "a layer's tensor does not have its described shape", tensor->where};
+    if (tensor->rank != Rank) return other_shape;
     const auto found = view_as<T, Rank>(*tensor);
     if (!found) return found.error();
-    if (found->extents() != shape)
-        return error{errc::malformed_file, "a layer's tensor does not have its described shape",
-                     tensor->where};
+    if (found->extents() != shape) return other_shape;
     return found->data_handle();
 }
 
@@ -77,7 +77,7 @@ template <int N, int M, class T>
 result<packed::hinm<N, M, T>> described_as(std::type_identity<packed::hinm<N, M, T>>,
                                            const layer_description& is) noexcept {
     packed::hinm<N, M, T> w{{is.rows, is.cols, is.tile_rows, is.kept, is.dense, is.in_place != 0}};
-    if (!w.is_sound() || w.tile_rows > max_tile_rows || is.in_place > 1)
+    if (!w.is_sound() || is.in_place > 1)
         return error{errc::malformed_file, "a layer has a shape that hinm cannot have"};
     return w;
 }

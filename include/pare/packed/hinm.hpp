@@ -17,8 +17,8 @@ namespace pare::packed {
 struct hinm_shape {
     std::size_t rows = 0;       ///< output channels
     std::size_t cols = 0;       ///< input features, at most 65,536
-    std::size_t tile_rows = 1;  ///< V: rows that share their columns
-    std::size_t kept = 0;       ///< columns of a tile
+    std::size_t tile_rows = 1;  ///< V: rows that share their columns, at most 1024
+    std::size_t kept = 0;       ///< columns of a tile, at least one
     std::size_t dense = 0;      ///< of those the first, which rows keep whole; the others N:M
     bool in_place = true;       ///< place i is row i
 
@@ -36,7 +36,8 @@ struct hinm_shape {
     }
     constexpr std::size_t column_words() const noexcept { return (kept + 1) / 2; }
     constexpr bool is_sound() const noexcept {
-        return tile_rows > 0 && kept <= cols && dense <= kept && cols <= 65536;
+        return 0 < tile_rows && tile_rows <= 1024 && 0 < kept && kept <= cols && dense <= kept &&
+               cols <= 65536;
     }
 
     /// visit(first, end) for the places of a tile, at most `n` tiles of the compact matrix at once.
@@ -141,7 +142,7 @@ inline hinm_shape shape_of(const prune::hinm_order& order) noexcept {
 /// n_values() and n_words() elements of shape_of(order), each weight passed through `codec`.
 /// @return the layout over that memory; pattern_violated when a group keeps more than N or a row
 /// keeps a column that its tile lacks, not_a_number for a kept weight that is NaN or infinite, as
-/// given or as encoded, shape_mismatch, invalid_argument for more than 65,536 columns,
+/// given or as encoded, shape_mismatch, invalid_argument for a shape that hinm_shape cannot be,
 /// buffer_too_small. After the first two the memory holds nothing of use.
 /// @pre order.check()
 template <int N, int M, class Codec>
@@ -157,7 +158,8 @@ result<hinm<N, M, typename Codec::value_type>> pack(matrix_view<const float> wei
         kept.rows() != packed.rows || kept.cols() != packed.cols)
         return error{errc::shape_mismatch, "weights, mask and order differ in shape"};
     if (!packed.is_sound())
-        return error{errc::invalid_argument, "packed hinm has at most 65,536 columns"};
+        return error{errc::invalid_argument,
+                     "packed hinm keeps 1 to 65,536 columns, of tiles of at most 1024 rows"};
     if (values.size() != layout::n_values(packed) || words.size() != layout::n_words(packed))
         return error{errc::buffer_too_small, "pack: memory is not n_values and n_words long"};
     for (auto& v : values) v = codec.encode(0.0f);

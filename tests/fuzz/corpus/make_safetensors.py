@@ -39,6 +39,34 @@ def packed_seed(name, n, m, dtype, rows, cols, index_word):
     seed(name, header, values + struct.pack("<I", index_word) * n_indices)
 
 
+def hinm_seed(name, n, m, dtype, rows, cols, tile_rows, kept, dense, outputs, index_word):
+    """Likewise hinm, the kept columns of a tile ascending; outputs: None where in place."""
+    size = {"F32": 4, "F16": 2}[dtype]
+    n_tiles, last = (rows + tile_rows - 1) // tile_rows, (rows - 1) % tile_rows
+    tiles = (n_tiles - 1) * ((tile_rows + 15) // 16) + last // 16 + 1  # of the compact matrix
+    grouped = kept - dense
+    steps = grouped // m * n + min(n, grouped % m)
+    words = (steps * (m - 1).bit_length() + 31) // 32
+    columns = [c + t if c < kept else 0 for t in range(n_tiles) for c in range(kept + kept % 2)]
+    parts = [("values", dtype, [tiles, steps, 16], b"\x00\x3c" * (tiles * steps * 8 * size)),
+             ("dense", dtype, [tiles, dense, 16], b"\x00\x3c" * (tiles * dense * 8 * size)),
+             ("indices", "U32", [tiles, words, 16],
+              struct.pack("<I", index_word) * (tiles * words * 16)),
+             ("columns", "U32", [n_tiles, (kept + 1) // 2],
+              struct.pack(f"<{len(columns)}H", *columns))]
+    if outputs:
+        parts.append(("outputs", "U32", [rows], struct.pack(f"<{rows}I", *outputs)))
+    description = layer(n, m, dtype.lower(), rows, cols) | {
+        "format": "hinm", "tile_rows": tile_rows, "kept": kept, "dense": dense,
+        "in_place": int(outputs is None)}
+    header, data = {"__metadata__": {"pare.w": json.dumps(description)}}, b""
+    for part, type_name, shape, content in parts:
+        if content:
+            header["w." + part] = tensor(type_name, shape, len(data), len(data) + len(content))
+            data += content
+    seed(name, header, data)
+
+
 folder.mkdir(exist_ok=True)
 seed("empty", {})
 seed("floats", {"a": tensor("F32", [2, 3], 0, 24)}, bytes(24))
@@ -57,3 +85,5 @@ packed_seed("n_m_1_3_f32", 1, 3, "F32", 3, 7, 0x00000006)
 packed_seed("n_m_3_5_bf16", 3, 5, "BF16", 16, 10, 0x00000688)
 packed_seed("n_m_bad_index", 1, 3, "F32", 16, 6, 0xffffffff)
 packed_seed("dense_f32", 1, 1, "F32", 2, 3, 0)
+hinm_seed("hinm_2_4_f16", 2, 4, "F16", 5, 12, 2, 8, 0, [4, 2, 0, 1, 3], 0x00000099)
+hinm_seed("hinm_1_3_f32_dense", 1, 3, "F32", 18, 9, 17, 5, 2, None, 0x00000002)

@@ -1,0 +1,91 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_TESTS_PACKED_GOLDEN_HPP
+#define PARE_TESTS_PACKED_GOLDEN_HPP
+
+#include <pare/core/dtype.hpp>
+
+#include "support/guarded_buffer.hpp"
+#include "support/matrix.hpp"
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+namespace pare::testing {
+
+// Changing any golden byte changes the format: that takes a new format version, not a new number.
+// Hashes are of bytes written by an independent program from the description in docs/formats.md.
+
+/// A number of packed memory that is not zero, at slot * 16 + lane.
+struct entry {
+    std::size_t slot, lane;
+    std::uint32_t bits;
+};
+
+/// Memory of packed weights, between guards and off any alignment but that of its elements.
+template <class T>
+struct packed_memory {
+    packed_memory(std::size_t n_values, std::size_t n_words)
+        : values(n_values, sizeof(T)), words(n_words, sizeof(std::uint32_t)) {
+        spoil();
+    }
+
+    /// Fills it with ones.
+    void spoil() {
+        std::memset(values.data(), 0xff, values.size() * sizeof(T));
+        std::memset(words.data(), 0xff, words.size() * sizeof(std::uint32_t));
+    }
+    bool intact() const { return values.intact() && words.intact(); }
+
+    /// Whether those listed are as listed, and all others zero.
+    bool has_only(const std::vector<entry>& of_values, const std::vector<entry>& of_words) const {
+        const auto are = [](std::size_t size, auto&& get, const std::vector<entry>& entries) {
+            std::vector<std::uint32_t> expected(size);
+            for (const entry& e : entries) expected.at(e.slot * 16 + e.lane) = e.bits;
+            for (std::size_t i = 0; i < size; ++i)
+                if (get(i) != expected[i]) return false;
+            return true;
+        };
+        const auto value = [&](std::size_t i) { return value_bits(i); };
+        const auto word = [&](std::size_t i) { return words[i]; };
+        return are(values.size(), value, of_values) && are(words.size(), word, of_words);
+    }
+    /// FNV-1a over the little-endian bytes of the values, then of the words.
+    std::uint64_t hash() const {
+        std::uint64_t hash = 0xcbf29ce484222325;
+        const auto add = [&](std::uint32_t word, std::size_t n_bytes) {
+            for (std::size_t i = 0; i < n_bytes; ++i)
+                hash = (hash ^ (word >> (8 * i) & 0xff)) * 0x100000001b3;
+        };
+        for (std::size_t i = 0; i < values.size(); ++i) add(value_bits(i), sizeof(T));
+        for (std::size_t i = 0; i < words.size(); ++i) add(words[i], 4);
+        return hash;
+    }
+
+    guarded_buffer<T> values;
+    guarded_buffer<std::uint32_t> words;
+
+  private:
+    std::uint32_t value_bits(std::size_t i) const {
+        if constexpr (std::is_same_v<T, float>) return std::bit_cast<std::uint32_t>(values[i]);
+        else return values[i].bits;
+    }
+};
+
+/// Multiples of 1/4 that every stored type holds, of both signs, none of them 0.
+inline matrix golden_weights(std::size_t rows, std::size_t cols) {
+    matrix weights(rows, cols);
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t c = 0; c < cols; ++c)
+            weights(r, c) =
+                static_cast<float>((r * cols + c) % 127 + 1) * ((r + c) % 3 == 0 ? -0.25f : 0.25f);
+    return weights;
+}
+
+}  // namespace pare::testing
+
+#endif  // PARE_TESTS_PACKED_GOLDEN_HPP
