@@ -144,6 +144,8 @@ float MIXED_FLAGS_NAME(const char* path) {
           run_layer<pare::prune::n_m<1, 8>, pare::bf16>(path, weights, x),
           run_layer<pare::prune::unstructured, pare::f16>(path, weights, x),
           run_layer<pare::prune::dense, float>(path, weights, x),
+          run_layer<pare::prune::hinm<2, 4, 8>, pare::f16>(path, weights, x),
+          run_layer<pare::prune::flex_hinm<1, 4, 24>, float>(path, weights, x),
           run_cache<pare::kv::a2sf, pare::kv::uniform>(pare::kv::element::f16),
           run_cache<pare::kv::h2o, pare::kv::ada<>>(pare::kv::element::i8),
           run_cache<pare::kv::key_norm, pare::kv::pyramid>(pare::kv::element::i4),

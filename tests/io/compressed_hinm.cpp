@@ -262,11 +262,11 @@ TEST_CASE("load reads the description of hinm with suspicion") {
     // Claims of many rows with nothing to show for them.
     check_refused(errc::malformed_file, unsound, [&](forged& f) {
         f.members["in_place"] = "1";
-        f.members["rows"] = "4294967295";
+        f.members["rows"] = "10000000";
         f.members["kept"] = f.members["dense"] = "0";
         f.tensors.clear();
-        f.tensors["w.values"] = {{268435456, 0, 16}, {}, dtype::f32};
-        f.tensors["w.indices"] = {{268435456, 0, 16}, {}};
-        f.tensors["w.columns"] = {{2147483648, 0}, {}};
+        f.tensors["w.values"] = {{5000000, 0, 16}, {}, dtype::f32};
+        f.tensors["w.indices"] = {{5000000, 0, 16}, {}};
+        f.tensors["w.columns"] = {{5000000, 0}, {}};
     });
 }
