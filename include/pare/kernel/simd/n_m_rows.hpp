@@ -105,7 +105,7 @@ class n_m_rows {
 
     // A page ahead, which the hardware does not dare; every other step where two share a line.
     template <std::size_t Step>
-    static void prefetch_ahead(const T* value) noexcept {
+    PARE_ALWAYS_INLINE static void prefetch_ahead(const T* value) noexcept {
         if constexpr (sizeof(T) == 4 || Step % 2 == 0) prefetch(value, 4096);
     }
 

@@ -134,9 +134,10 @@ inline float sum_of(vecf x) noexcept {
 }
 
 /// Asks for the cache line that is `bytes` after p, into the caches from level Level on; any
-/// address is allowed.
+/// address is allowed. Always inlined: gcc takes a function that only prefetches for one without
+/// effect, and leaves out the calls that it has not inlined by then.
 template <int Level = 1>
-void prefetch(const void* p, std::size_t bytes) noexcept {
+PARE_ALWAYS_INLINE inline void prefetch(const void* p, std::size_t bytes) noexcept {
 #if defined(__GNUC__) || defined(__clang__)
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + bytes),
                        0, 4 - Level);
