@@ -336,7 +336,7 @@ TEST_CASE("compress with gyro gives the same bytes on every executor") {
     check(backwards);
 }
 
-TEST_CASE("an observer hears of the search and may end it; the layer is the best so far") {
+TEST_CASE("an observer hears of the search and may end it with the best layer so far") {
     const matrix weights = matrix::uniform(64, 64, 1);
     const auto layer_of = [&](prune::gyro permutation, auto&& observe) {
         auto layer = compress(weights.view(),

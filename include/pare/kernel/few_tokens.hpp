@@ -139,8 +139,8 @@ void gather(const Layout& w, std::size_t tile, std::size_t begin, std::size_t en
         to[1] = x[stride * (*two >> 16)];
         begin += 2, ++two, to += 2;
     };
-    for (std::size_t line = 0; begin + 8 <= end; line += 64) {
-        simd::prefetch<2>(next, line);
+    for (std::size_t line = 0, lines = (end - begin) / 8; line < lines; ++line) {
+        simd::prefetch<2>(next, 64 * line);
         for (int i = 0; i < 4; ++i) pair();
     }
     while (begin + 2 <= end) pair();
