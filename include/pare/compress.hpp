@@ -167,6 +167,8 @@ auto compress(matrix_view<const float> weights,
     if (rows > static_cast<std::size_t>(-1) / 256 / cols)
         return error{errc::out_of_memory, "the size of the weight matrix overflows"};
     if (auto ok = recipe.pattern.check(); !ok) return ok.error();
+    if (prune::ordered_pattern<Pattern> && cols > packed::hinm_shape::max_cols)
+        return error{errc::invalid_argument, "packed hinm has at most 65,536 columns"};
 
     auto memory = buffer<float>::make(rows * cols);
     auto mask = prune::mask::make(rows, cols);

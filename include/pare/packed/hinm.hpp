@@ -15,8 +15,10 @@ namespace pare::packed {
 
 /// What the size of packed hinm weights depends on.
 struct hinm_shape {
+    static constexpr std::size_t max_cols = 65536;
+
     std::size_t rows = 0;       ///< output channels
-    std::size_t cols = 0;       ///< input features, at most 65,536
+    std::size_t cols = 0;       ///< input features, at most max_cols
     std::size_t tile_rows = 1;  ///< V: rows that share their columns, at most 1024
     std::size_t kept = 0;       ///< columns of a tile, at least one
     std::size_t dense = 0;      ///< of those the first, which rows keep whole; the others N:M
@@ -37,7 +39,7 @@ struct hinm_shape {
     constexpr std::size_t column_words() const noexcept { return (kept + 1) / 2; }
     constexpr bool is_sound() const noexcept {
         return 0 < tile_rows && tile_rows <= 1024 && 0 < kept && kept <= cols && dense <= kept &&
-               cols <= 65536;
+               cols <= max_cols;
     }
 
     /// visit(first, end) for the places of a tile, at most `n` tiles of the compact matrix at once.
