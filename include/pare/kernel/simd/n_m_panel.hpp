@@ -28,6 +28,9 @@ class n_m_panel {
     using T = typename Layout::value_type;
     static constexpr std::size_t N = Layout::n, M = Layout::m;
     static constexpr std::size_t max_steps = 128 / N * N;  // decoded at a time, whole groups
+    static constexpr std::size_t offset_words = Layout::index_bits > 0
+                                                    ? (max_steps + 1) / 2 * packed::tile_rows
+                                                    : packed::tile_rows;
     /// Channels, and vectors of tokens, whose sums stay in registers together.
     static constexpr std::size_t most_sums = vector_registers == 32 ? 16 : 8;
     static constexpr std::size_t vec_block =
@@ -46,7 +49,7 @@ class n_m_panel {
         const std::size_t begin = Layout::steps(first_col);
         const std::size_t end = Layout::steps(first_col + block_cols);
         const T* values = weights.values + tile * steps * packed::tile_rows;
-        alignas(64) std::array<std::uint32_t, (max_steps + 1) / 2 * packed::tile_rows> offsets;
+        alignas(64) std::array<std::uint32_t, offset_words> offsets;
         alignas(64) std::array<float, max_steps * packed::tile_rows> wide;
         for (std::size_t s = begin; s < end; s += max_steps) {
             const std::size_t n = end - s < max_steps ? end - s : max_steps;
@@ -60,6 +63,7 @@ class n_m_panel {
                 w = wide.data();
             }
             if constexpr (Layout::index_bits > 0) decode(weights, tile, s, n, offsets.data());
+            else offsets.fill(0);
             const float* x = panel + (s - begin) / N * M * Tokens;
             block<true>(w, offsets.data(), n, x, put && s == begin, sums, weights.values,
                         next + (s - begin) * packed::tile_rows);
@@ -122,8 +126,8 @@ class n_m_panel {
         for (std::size_t r = 0; r < row_block; ++r) PARE_UNROLL
         for (std::size_t v = 0; v < vec_block; ++v)
             sum[r][v] = first ? vecf(0.0f) : vecf::load_aligned(sums + r * Tokens + v * lanes);
-        // The offsets of step s are the lower or upper halves of the words at `pair`.
-        const auto step = [&](std::size_t s, std::size_t slot, const std::uint32_t* pair,
+        // The offsets of step s are the lower or upper halves of the words from `pair` on.
+        const auto step = [&](std::size_t s, std::size_t slot, std::size_t pair,
                               std::size_t half) PARE_ALWAYS_INLINE_LAMBDA {
             const auto quad = [&](auto q) PARE_ALWAYS_INLINE_LAMBDA {  // four channels
                 const std::array<vecf, 4> w = broadcast_four(values + s * packed::tile_rows + q);
@@ -133,7 +137,7 @@ class n_m_panel {
                     PARE_UNROLL
                     for (std::size_t r = 0; r < 4; r += 2) {
                         std::uint64_t four;  // one load for two slots of two channels
-                        std::memcpy(&four, pair + q + r, sizeof(four));
+                        std::memcpy(&four, offsets + pair + q + r, sizeof(four));
                         from[r] = after(x, static_cast<std::uint16_t>(four >> (16 * half)));
                         from[r + 1] =
                             after(x, static_cast<std::uint16_t>(four >> (16 * half + 32)));
@@ -154,13 +158,13 @@ class n_m_panel {
         };
         // Whole pairs a round.
         constexpr std::size_t groups = 1 + N % 2, round = groups * N;
-        std::size_t s = 0;
-        for (; s + round <= n; s += round, offsets += round / 2 * packed::tile_rows) PARE_UNROLL
+        std::size_t s = 0, pair = 0;
+        for (; s + round <= n; s += round, pair += round / 2 * packed::tile_rows) PARE_UNROLL
         for (std::size_t g = 0; g < groups; ++g, x += M * Tokens) PARE_UNROLL
         for (std::size_t i = 0; i < N; ++i)
-            step(s + g * N + i, i, offsets + (g * N + i) / 2 * packed::tile_rows, (g * N + i) % 2);
+            step(s + g * N + i, i, pair + (g * N + i) / 2 * packed::tile_rows, (g * N + i) % 2);
         for (std::size_t i = 0; s < n; ++i, ++s) {
-            step(s, i % N, offsets + i / 2 * packed::tile_rows, i % 2);
+            step(s, i % N, pair + i / 2 * packed::tile_rows, i % 2);
             if (i % N + 1 == N) x += M * Tokens;
         }
         PARE_UNROLL
