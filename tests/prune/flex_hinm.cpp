@@ -5,6 +5,7 @@
 #include <pare/io/safetensors.hpp>
 #include <pare/prune/hinm.hpp>
 
+#include "resnet_layer.hpp"
 #include "support/catch.hpp"
 #include "support/data.hpp"
 #include "support/matrix.hpp"
@@ -299,14 +300,7 @@ TEST_CASE("flex_hinm retains of ResNet-20 what another implementation does, and 
     const auto file = pare::io::safetensors_reader::open(path.string().c_str());
     REQUIRE(file);
     for (const figure& expected : figures) {
-        const auto found = file->find(expected.layer);
-        REQUIRE(found);
-        const auto weights = pare::io::elements<float>(*found);
-        REQUIRE(weights);
-        const std::size_t rows = found->shape()[0];
-        matrix scores(rows, weights->size() / rows);
-        std::copy(weights->begin(), weights->end(), scores.data().begin());
-        scores = magnitudes(std::move(scores));
+        const matrix scores = pare::testing::magnitudes_of(*file, expected.layer);
         CAPTURE(expected.layer, expected.sparsity);
         const float s = expected.sparsity;
         const double half_a_digit = 0.00005 + 1e-9;

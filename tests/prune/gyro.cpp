@@ -4,6 +4,7 @@
 #include <pare/io/safetensors.hpp>
 #include <pare/prune/gyro.hpp>
 
+#include "resnet_layer.hpp"
 #include "support/catch.hpp"
 #include "support/data.hpp"
 #include "support/executors.hpp"
@@ -401,14 +402,7 @@ TEST_CASE("gyro retains of ResNet-20 what another implementation does, and then 
     const auto file = pare::io::safetensors_reader::open(path.string().c_str());
     REQUIRE(file);
     for (const figure& expected : figures) {
-        const auto found = file->find(expected.layer);
-        REQUIRE(found);
-        const auto weights = pare::io::elements<float>(*found);
-        REQUIRE(weights);
-        const std::size_t rows = found->shape()[0];
-        matrix scores(rows, weights->size() / rows);
-        std::copy(weights->begin(), weights->end(), scores.data().begin());
-        scores = magnitudes(std::move(scores));
+        const matrix scores = pare::testing::magnitudes_of(*file, expected.layer);
         CAPTURE(expected.layer, expected.tile_rows, expected.vector_sparsity);
         if (expected.tile_rows == 8) check_figure<8>(expected, scores);
         else check_figure<16>(expected, scores);
