@@ -24,7 +24,7 @@ class tensor_view {
     using value_type = std::remove_cv_t<T>;
     using extents_type = std::array<std::size_t, Rank>;
 
-    constexpr tensor_view() noexcept = default;
+    PARE_ALWAYS_INLINE constexpr tensor_view() noexcept = default;
 
     constexpr tensor_view(T* data, extents_type extents, extents_type strides) noexcept
         : data_(data), extents_(extents), strides_(strides) {}

@@ -81,7 +81,7 @@ struct hinm : hinm_shape {
         return grouped_part::n_indices(s.compact_rows(), s.kept - s.dense);
     }
     /// 32-bit words of indices, outputs and columns, in this order.
-    static constexpr std::size_t n_words(const hinm_shape& s) noexcept {
+    PARE_ALWAYS_INLINE static constexpr std::size_t n_words(const hinm_shape& s) noexcept {
         return n_indices(s) + (s.in_place ? 0 : s.rows) + s.n_tiles() * s.column_words();
     }
     static constexpr std::size_t required_bytes(const hinm_shape& s) noexcept {
@@ -119,7 +119,8 @@ struct hinm : hinm_shape {
         return step < dense ? compact_dense().value(compact_row(i), step)
                             : compact_grouped().value(compact_row(i), step - dense);
     }
-    constexpr std::size_t column(std::size_t i, std::size_t step) const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t column(std::size_t i,
+                                                    std::size_t step) const noexcept {
         const std::size_t c =
             step < dense ? step : dense + compact_grouped().column(compact_row(i), step - dense);
         return tile_column(i / tile_rows, c);
