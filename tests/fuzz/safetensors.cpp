@@ -73,5 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     load<pare::packed::dense<float>>(*file);
     load<pare::packed::hinm<2, 4, pare::f16>>(*file);
     load<pare::packed::hinm<1, 3, float>>(*file);
+    load<pare::packed::block<4, float>>(*file);
+    load<pare::packed::block<16, pare::f16>>(*file);
     return 0;
 }

@@ -200,7 +200,6 @@ TEST_CASE("hinm size arithmetic counts places, words and bytes") {
     STATIC_REQUIRE(layout::n_words(odd) == 80 * 1 + 53 + 3 * 16);
     constexpr packed::hinm_shape in_place{53, 40, 24, 31, 4, true};
     STATIC_REQUIRE(layout::n_words(in_place) == 80 * 1 + 3 * 16);
-    STATIC_REQUIRE(layout{odd}.steps() == 4 + 14);
     STATIC_REQUIRE(layout::required_bytes({0, 40, 24, 31, 4, false}) == 0);
 }
 
@@ -332,7 +331,7 @@ TEST_CASE("packed hinm has 65,536 columns at most, keeps some, and its tiles are
         }
         owned<1, 2, float> memory(order);
         const auto made = memory.pack(matrix::uniform(rows, cols, 1), mask, order);
-        return made ? made->column(0, 0) : made.error().code == errc::invalid_argument ? 0 : 1;
+        return made ? made->tile_column(0, 0) : made.error().code == errc::invalid_argument ? 0 : 1;
     };
     CHECK(pack(1, 65536, 1, 2) == 65535);
     CHECK(pack(1, 65537, 1, 2) == 0);

@@ -6,6 +6,7 @@
 #include "matrix.hpp"
 
 #include <pare/core/random.hpp>
+#include <pare/packed/block.hpp>
 #include <pare/packed/hinm.hpp>
 #include <pare/packed/n_m.hpp>
 #include <pare/prune/hinm.hpp>
@@ -126,6 +127,62 @@ class hinm_matrix {
     static std::string name() {
         return std::to_string(N) + ":" + std::to_string(M) + ":v" + std::to_string(V);
     }
+    const layout& view() const { return layout_; }
+    const matrix& dense() const { return dense_; }
+
+    std::span<const T> values() const { return std::span(values_).subspan(1); }
+    std::span<const std::uint32_t> words() const { return std::span(words_).subspan(1); }
+    layout at(const T* values, const std::uint32_t* words) const {
+        return layout_.over(values, words);
+    }
+
+  private:
+    matrix dense_;
+    std::vector<T> values_;
+    std::vector<std::uint32_t> words_;
+    layout layout_;
+};
+
+/// Keeps blocks of B rows at random places, most of the room that there is for it at density 1. In
+/// some columns the last one is cut short by the last row.
+template <int B>
+void select_any_blocks(bits& mask, double density, std::uint64_t seed) {
+    random random(seed);
+    for (std::size_t c = 0; c < mask.view().cols(); ++c) {
+        const bool cut = random.below(2) != 0;
+        for (std::size_t r = 0; r < mask.view().rows();) {
+            const bool fits = r + B <= mask.view().rows() || cut;
+            if (!fits || static_cast<double>(random.below(1000)) >= 1000.0 * density) {
+                ++r;
+                continue;
+            }
+            for (int i = 0; i < B && r < mask.view().rows(); ++i) mask.view().set(r++, c, true);
+        }
+    }
+}
+
+/// Likewise blocks.
+template <int B, class T>
+class block_matrix {
+  public:
+    using layout = packed::block<B, T>;
+
+    block_matrix(const matrix& weights, std::uint64_t seed)
+        : dense_(weights.rows(), weights.cols()) {
+        bits mask(weights.rows(), weights.cols());
+        select_any_blocks<B>(mask, seed % 2 != 0 ? 0.05 : 0.3, seed);
+        const auto shape = packed::shape_of<B>(mask.view());
+        if (!shape) std::abort();
+        values_.resize(layout::n_values(*shape) + 1);
+        words_.resize(layout::n_words(*shape) + 1);
+        const auto made =
+            packed::pack<B>(weights.view(), mask.view(), quant::cast<T>{},
+                            std::span(values_).subspan(1), std::span(words_).subspan(1));
+        if (!made || !packed::check(*made) || !packed::unpack(*made, dense_.view())) std::abort();
+        layout_ = *made;
+    }
+
+    static std::string name() { return "block:" + std::to_string(B); }
     const layout& view() const { return layout_; }
     const matrix& dense() const { return dense_; }
 

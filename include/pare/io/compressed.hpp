@@ -3,6 +3,7 @@
 #ifndef PARE_IO_COMPRESSED_HPP
 #define PARE_IO_COMPRESSED_HPP
 
+#include "../packed/block.hpp"
 #include "../packed/hinm.hpp"
 #include "../packed/n_m.hpp"
 #include "layer_description.hpp"
@@ -48,6 +49,13 @@ void for_each_part(auto& w, std::type_identity<packed::hinm<N, M, T>>, auto&& vi
     if (!w.in_place) visit(".outputs", w.outputs, std::array{w.rows});
 }
 
+template <int B, class T>
+void for_each_part(auto& w, std::type_identity<packed::block<B, T>>, auto&& visit) noexcept {
+    visit(".values", w.values, std::array{w.n_blocks, w.block_rows});
+    visit(".starts", w.starts, std::array{w.n_starts()});
+    visit(".columns", w.columns, std::array{w.column_words()});
+}
+
 /// A tensor of a layer in place. @return wrong_type, not_found, malformed_file for another shape.
 template <class T, std::size_t Rank>
 result<const T*> find_part(const safetensors_reader& file, std::string_view name,
@@ -66,30 +74,69 @@ result<const T*> find_part(const safetensors_reader& file, std::string_view name
 }
 
 template <packed::known_weights Weights>
-inline constexpr const char* format_of = packed::hinm_weights<Weights> ? "hinm" : "n_m";
+inline constexpr const char* format_of = packed::block_weights<Weights>  ? "block"
+                                         : packed::hinm_weights<Weights> ? "hinm"
+                                                                         : "n_m";
+
+template <int N, int M>
+status check_group(const layer_description& is) noexcept {
+    if (is.n != N) return error{errc::wrong_type, "the layer has another N", is.n};
+    if (is.m != M) return error{errc::wrong_type, "the layer has another M", is.m};
+    return {};
+}
 
 template <int N, int M, class T>
 result<packed::n_m<N, M, T>> described_as(std::type_identity<packed::n_m<N, M, T>>,
                                           const layer_description& is) noexcept {
+    if (auto ok = check_group<N, M>(is); !ok) return ok.error();
     return packed::n_m<N, M, T>{is.rows, is.cols, nullptr, nullptr};
 }
 template <int N, int M, class T>
 result<packed::hinm<N, M, T>> described_as(std::type_identity<packed::hinm<N, M, T>>,
                                            const layer_description& is) noexcept {
+    if (auto ok = check_group<N, M>(is); !ok) return ok.error();
     packed::hinm<N, M, T> w{{is.rows, is.cols, is.tile_rows, is.kept, is.dense, is.in_place != 0}};
     if (!w.is_sound() || is.in_place > 1)
         return error{errc::malformed_file, "a layer has a shape that hinm cannot have"};
     return w;
 }
 
-/// The members of a description that a layout alone has.
+template <int B, class T>
+result<packed::block<B, T>> described_as(std::type_identity<packed::block<B, T>>,
+                                         const layer_description& is) noexcept {
+    if (is.block_rows != B)
+        return error{errc::wrong_type, "the layer has blocks of other rows", is.block_rows};
+    const packed::block<B, T> w{{is.rows, is.cols, is.n_blocks}};
+    if (is.n_blocks > max_extent || is.rows > max_extent / w.n_bands())
+        return error{errc::malformed_file, "a layer is too large"};
+    return w;
+}
+
+/// The members of a description that follow from a layout's type, and those of its shape beside
+/// rows and cols.
 template <int N, int M, class T>
-void describe(json_text& /*text*/, const packed::n_m<N, M, T>& /*w*/) noexcept {}
+void describe_type(json_text& text, std::type_identity<packed::n_m<N, M, T>>) noexcept {
+    text.raw(",\"n\":").number(N).raw(",\"m\":").number(M);
+}
 template <int N, int M, class T>
-void describe(json_text& text, const packed::hinm<N, M, T>& w) noexcept {
+void describe_type(json_text& text, std::type_identity<packed::hinm<N, M, T>>) noexcept {
+    describe_type(text, std::type_identity<packed::n_m<N, M, T>>{});
+}
+template <int B, class T>
+void describe_type(json_text& text, std::type_identity<packed::block<B, T>>) noexcept {
+    text.raw(",\"block_rows\":").number(B);
+}
+template <int N, int M, class T>
+void describe_shape(json_text& /*text*/, const packed::n_m<N, M, T>& /*w*/) noexcept {}
+template <int N, int M, class T>
+void describe_shape(json_text& text, const packed::hinm<N, M, T>& w) noexcept {
     text.raw(",\"tile_rows\":").number(w.tile_rows).raw(",\"kept\":").number(w.kept);
     text.raw(",\"dense\":").number(w.dense);
     text.raw(",\"in_place\":").number(w.in_place ? 1 : 0);
+}
+template <int B, class T>
+void describe_shape(json_text& text, const packed::block<B, T>& w) noexcept {
+    text.raw(",\"n_blocks\":").number(w.n_blocks);
 }
 
 }  // namespace detail
@@ -106,12 +153,8 @@ result<packed::layout_of<Weights>> load(const safetensors_reader& file,
     const auto is = describe_layer(file, name);
     if (!is) return is.error();
     if (is->format != detail::format_of<Weights>)
-        return error{errc::wrong_type, packed::hinm_weights<Weights>
-                                           ? "the layer has another format than hinm"
-                                           : "the layer has another format than n_m"};
+        return error{errc::wrong_type, "the layer has another format"};
     if (is->version != 1) return error{errc::wrong_type, "the layer's format has another version"};
-    if (is->n != layout::n) return error{errc::wrong_type, "the layer has another N", is->n};
-    if (is->m != layout::m) return error{errc::wrong_type, "the layer has another M", is->m};
     if (is->dtype != dtype_name<typename layout::value_type>())
         return error{errc::wrong_type, "the layer's values have another dtype"};
     if (is->rows == 0 || is->cols == 0 || is->rows > detail::max_extent ||
@@ -141,10 +184,11 @@ const status& safetensors_writer::add(std::string_view name, const Weights& weig
     const json_text key = detail::joined("pare.", name);
     json_text description;
     description.raw("{\"format\":").string(detail::format_of<Weights>);
-    description.raw(",\"version\":1,\"n\":").number(layout::n).raw(",\"m\":").number(layout::m);
+    description.raw(",\"version\":1");
+    detail::describe_type(description, std::type_identity<layout>{});
     description.raw(",\"dtype\":").string(dtype_name<typename layout::value_type>());
     description.raw(",\"rows\":").number(w.rows).raw(",\"cols\":").number(w.cols);
-    detail::describe(description, w);
+    detail::describe_shape(description, w);
     description.raw("}");
     for (const json_text* made : {&key, &std::as_const(description)})
         if (!keep(made->outcome())) return outcome_;

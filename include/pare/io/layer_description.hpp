@@ -15,17 +15,19 @@ namespace pare::io {
 
 /// What the metadata `pare.<name>` says of a compressed layer (docs/formats.md).
 struct layer_description {
-    std::string_view format;  ///< "n_m", "hinm"
+    std::string_view format;  ///< "n_m", "hinm", "block"
     std::size_t version = 0;  ///< 1
-    std::size_t n = 0;
-    std::size_t m = 0;
-    std::string_view dtype;  ///< of the values: "f32", "f16", "bf16"
+    std::string_view dtype;   ///< of the values: "f32", "f16", "bf16"
     std::size_t rows = 0;
     std::size_t cols = 0;
-    std::size_t tile_rows = 0;  ///< this and the following of hinm only
+    std::size_t n = 0;  ///< of n_m and hinm, as m
+    std::size_t m = 0;
+    std::size_t tile_rows = 0;  ///< of hinm, as the following
     std::size_t kept = 0;
     std::size_t dense = 0;
-    std::size_t in_place = 0;  ///< 1: there is no list of outputs
+    std::size_t in_place = 0;    ///< 1: there is no list of outputs
+    std::size_t block_rows = 0;  ///< of block, as n_blocks
+    std::size_t n_blocks = 0;
 };
 
 inline namespace PARE_ARCH_NAMESPACE {
@@ -65,7 +67,9 @@ inline result<layer_description> describe_layer(const safetensors_reader& file,
                    {"tile_rows", nullptr, &is.tile_rows},
                    {"kept", nullptr, &is.kept},
                    {"dense", nullptr, &is.dense},
-                   {"in_place", nullptr, &is.in_place}};
+                   {"in_place", nullptr, &is.in_place},
+                   {"block_rows", nullptr, &is.block_rows},
+                   {"n_blocks", nullptr, &is.n_blocks}};
     json_scanner in(*text, 0);
     in.object([&](std::string_view field) {
         for (auto& member : members) {

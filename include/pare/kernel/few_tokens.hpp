@@ -38,8 +38,12 @@ inline void in_token_groups(std::size_t tokens, auto&& visit) noexcept {
 /// Sums of at most tiles_at_once neighbouring tiles times a few tokens.
 class few_sums {
   public:
-    explicit few_sums(std::size_t tokens) noexcept
-        : n_tokens_(tokens), tokens_(tokens == 1 ? 1 : (tokens + 3) / 4 * 4) {}
+    explicit few_sums(std::size_t tokens) noexcept : n_tokens_(tokens), tokens_(padded(tokens)) {}
+
+    /// Tokens that groups of them cover.
+    static constexpr std::size_t padded(std::size_t tokens) noexcept {
+        return tokens == 1 ? 1 : (tokens + 3) / 4 * 4;
+    }
 
     /// Adds the tiles [first, end) of w times activations: copy(t, begin, end, to) puts those of
     /// token t for the columns [begin, end) side by side. The columns are walked in blocks whose

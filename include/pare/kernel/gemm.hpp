@@ -7,6 +7,7 @@
 #include "../core/status.hpp"
 #include "../core/tensor_view.hpp"
 #include "../packed/concepts.hpp"
+#include "block_products.hpp"
 #include "epilogue.hpp"
 #include "few_tokens.hpp"
 #include "reference.hpp"
@@ -38,7 +39,7 @@ status gemm(const Weights& weights, matrix_view<const float> x, matrix_view<floa
     if (y.empty()) return {};
 #if PARE_HAS_SIMD
     if (x.rows() <= detail::few_tokens) detail::gemm_few_tokens(w, x, y, after.bias, run);
-    else if (packed::n_m_weights<Weights> || x.row_stride() == 1)
+    else if (!packed::hinm_weights<Weights> || x.row_stride() == 1)
         detail::gemm_panels(w, x, y, after.bias, run);
     else
         for (std::size_t t = 0; t < x.rows(); t += detail::few_tokens) {

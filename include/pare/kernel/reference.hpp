@@ -14,18 +14,18 @@ namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 
 /// The scalar twin of every gemm and gemv, and the definition of their answer: y = x W^T + bias for
 /// the output channels output(i), i in [first, end), each the sum over the stored weights of its
-/// row in the order of the layout's steps, in float. x (tokens, in_features), y (tokens,
+/// row in the layout's order, in float. x (tokens, in_features), y (tokens,
 /// out_features), any strides. @pre shapes agree
 template <packed::layout Layout>
 void gemm_ref(const Layout& weights, std::size_t first, std::size_t end, matrix_view<const float> x,
               matrix_view<float> y, const epilogue& after = {}) noexcept {
-    const std::size_t steps = weights.steps();
     for (std::size_t t = 0; t < x.rows(); ++t)
         for (std::size_t i = first; i < end; ++i) {
             const std::size_t r = weights.output(i);
             float sum = 0.0f;
-            for (std::size_t s = 0; s < steps; ++s)
-                sum += to_float(weights.value(i, s)) * x(t, weights.column(i, s));
+            weights.for_each_weight(i, [&](std::size_t c, typename Layout::value_type code) {
+                sum += to_float(code) * x(t, c);
+            });
             y(t, r) = sum + (after.bias.empty() ? 0.0f : after.bias[r]);
         }
 }

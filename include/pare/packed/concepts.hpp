@@ -17,19 +17,28 @@ namespace pare::packed {
 /// NEON or SSE.
 inline constexpr std::size_t tile_rows = 16;
 
+inline namespace PARE_ARCH_NAMESPACE {
+namespace detail {
+
+template <class T>
+struct any_visit {
+    void operator()(std::size_t column, T code) const noexcept;  // never defined
+};
+
+}  // namespace detail
+}  // namespace PARE_ARCH_NAMESPACE
+
 /// A packed weight matrix over memory that someone else owns: a small copyable description with
-/// exact size arithmetic. (i, step) names a stored weight of the row output(i): `value` is its
-/// code, `column` its input feature. A product is summed in the order of the steps.
+/// exact size arithmetic. for_each_weight(i, visit) calls visit(column, code) for the stored
+/// weights of the row output(i), in the order in which a product is summed.
 template <class L>
 concept layout = std::is_trivially_copyable_v<L> && requires(const L& l, std::size_t i) {
     typename L::value_type;
     { l.rows } -> std::convertible_to<std::size_t>;
     { l.cols } -> std::convertible_to<std::size_t>;
-    { l.steps() } -> std::same_as<std::size_t>;
     { l.required_bytes() } -> std::same_as<std::size_t>;
     { l.output(i) } -> std::same_as<std::size_t>;
-    { l.value(i, i) } -> std::same_as<typename L::value_type>;
-    { l.column(i, i) } -> std::same_as<std::size_t>;
+    l.for_each_weight(i, detail::any_visit<typename L::value_type>{});
     { l.view() } -> std::same_as<const L&>;
 };
 
@@ -47,6 +56,8 @@ template <int N, int M, float_storage T>
 struct n_m;
 template <int N, int M, float_storage T>
 struct hinm;
+template <int B, float_storage T>
+struct block;
 
 inline namespace PARE_ARCH_NAMESPACE {
 namespace detail {
@@ -55,6 +66,8 @@ template <int N, int M, float_storage T>
 void stored_as_n_m(const n_m<N, M, T>&);  // never defined
 template <int N, int M, float_storage T>
 void stored_as_hinm(const hinm<N, M, T>&);  // never defined
+template <int B, float_storage T>
+void stored_as_block(const block<B, T>&);  // never defined
 
 }  // namespace detail
 }  // namespace PARE_ARCH_NAMESPACE
@@ -71,9 +84,15 @@ concept hinm_weights = weights<W> && requires(const W& w) {
     detail::stored_as_hinm(w.view());
 };
 
+/// Weights stored as block.
+template <class W>
+concept block_weights = weights<W> && requires(const W& w) {
+    detail::stored_as_block(w.view());
+};
+
 /// What the kernels and the files take.
 template <class W>
-concept known_weights = n_m_weights<W> || hinm_weights<W>;
+concept known_weights = n_m_weights<W> || hinm_weights<W> || block_weights<W>;
 
 }  // namespace pare::packed
 

@@ -88,9 +88,6 @@ struct hinm : hinm_shape {
         return n_values(s) * sizeof(T) + n_words(s) * sizeof(std::uint32_t);
     }
     constexpr std::size_t required_bytes() const noexcept { return required_bytes(*this); }
-    constexpr std::size_t steps() const noexcept {
-        return dense + grouped_part::steps(kept - dense);
-    }
 
     constexpr const hinm& view() const noexcept { return *this; }
     /// The same over other memory: n_values() and n_words() elements, as pack() fills them.
@@ -115,15 +112,14 @@ struct hinm : hinm_shape {
         PARE_ASSERT(i < rows, "index out of range");
         return in_place ? i : outputs[i];
     }
-    constexpr T value(std::size_t i, std::size_t step) const noexcept {
-        return step < dense ? compact_dense().value(compact_row(i), step)
-                            : compact_grouped().value(compact_row(i), step - dense);
-    }
-    PARE_ALWAYS_INLINE constexpr std::size_t column(std::size_t i,
-                                                    std::size_t step) const noexcept {
-        const std::size_t c =
-            step < dense ? step : dense + compact_grouped().column(compact_row(i), step - dense);
-        return tile_column(i / tile_rows, c);
+    constexpr void for_each_weight(std::size_t i, auto&& visit) const noexcept {
+        const auto visit_part = [&](const auto& part, std::size_t first_col) {
+            part.for_each_weight(compact_row(i), [&](std::size_t c, T code) {
+                visit(tile_column(i / tile_rows, first_col + c), code);
+            });
+        };
+        visit_part(compact_dense(), 0);
+        visit_part(compact_grouped(), dense);
     }
     /// Column c of the compact matrix, of a tile.
     PARE_ALWAYS_INLINE constexpr std::size_t tile_column(std::size_t tile,

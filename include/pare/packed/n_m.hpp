@@ -97,6 +97,9 @@ struct n_m {
                                                     std::size_t step) const noexcept {
         return step / N * M + index(row, step);
     }
+    constexpr void for_each_weight(std::size_t row, auto&& visit) const noexcept {
+        for (std::size_t s = 0; s < steps(); ++s) visit(column(row, s), value(row, s));
+    }
 };
 
 /// Every column kept, no indices: the n_m layout at its trivial end. Values of 16 output channels

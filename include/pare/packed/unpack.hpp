@@ -19,8 +19,9 @@ status unpack(const Layout& packed, matrix_view<float> weights) noexcept {
     for (std::size_t i = 0; i < packed.rows; ++i) {
         const std::size_t row = packed.output(i);
         for (std::size_t c = 0; c < packed.cols; ++c) weights(row, c) = 0.0f;
-        for (std::size_t s = 0; s < packed.steps(); ++s)
-            weights(row, packed.column(i, s)) = to_float(packed.value(i, s));
+        packed.for_each_weight(i, [&](std::size_t c, typename Layout::value_type code) {
+            weights(row, c) = to_float(code);
+        });
     }
     return {};
 }

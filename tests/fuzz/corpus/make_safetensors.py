@@ -67,6 +67,24 @@ def hinm_seed(name, n, m, dtype, rows, cols, tile_rows, kept, dense, outputs, in
     seed(name, header, data)
 
 
+def block_seed(name, block_rows, dtype, rows, cols, blocks):
+    """Blocks (first row, column), in order, of fewer than 1025 columns."""
+    size = {"F32": 4, "F16": 2}[dtype]
+    starts = [sum(first < row for first, _ in blocks) for row in range(rows + 1)]
+    columns = [column for _, column in blocks] + [0] * (len(blocks) % 2)
+    parts = [("values", dtype, [len(blocks), block_rows],
+              b"\x00\x3c" * (len(blocks) * block_rows * size // 2)),
+             ("starts", "U32", [rows + 1], struct.pack(f"<{rows + 1}I", *starts)),
+             ("columns", "U32", [len(columns) // 2], struct.pack(f"<{len(columns)}H", *columns))]
+    description = {"format": "block", "version": 1, "block_rows": block_rows,
+                   "dtype": dtype.lower(), "rows": rows, "cols": cols, "n_blocks": len(blocks)}
+    header, data = {"__metadata__": {"pare.w": json.dumps(description)}}, b""
+    for part, type_name, shape, content in parts:
+        header["w." + part] = tensor(type_name, shape, len(data), len(data) + len(content))
+        data += content
+    seed(name, header, data)
+
+
 folder.mkdir(exist_ok=True)
 seed("empty", {})
 seed("floats", {"a": tensor("F32", [2, 3], 0, 24)}, bytes(24))
@@ -87,3 +105,5 @@ packed_seed("n_m_bad_index", 1, 3, "F32", 16, 6, 0xffffffff)
 packed_seed("dense_f32", 1, 1, "F32", 2, 3, 0)
 hinm_seed("hinm_2_4_f16", 2, 4, "F16", 5, 12, 2, 8, 0, [4, 2, 0, 1, 3], 0x00000099)
 hinm_seed("hinm_1_3_f32_dense", 1, 3, "F32", 18, 9, 17, 5, 2, None, 0x00000002)
+block_seed("block_4_f32", 4, "F32", 9, 3, [(0, 0), (0, 2), (3, 1), (5, 2), (8, 0)])
+block_seed("block_16_f16", 16, "F16", 20, 2, [(1, 1), (17, 1)])

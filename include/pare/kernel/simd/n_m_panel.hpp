@@ -5,6 +5,7 @@
 
 #include "../../packed/n_m.hpp"
 #include "index_stream.hpp"
+#include "narrow.hpp"
 #include "vec.hpp"
 
 #include <array>

@@ -233,26 +233,6 @@ inline void store(vecf x, bf16* p) noexcept {
     store_low_halves(half, bits);
 }
 
-/// Four consecutive floats, each spread over a vector: one load and four shuffles where four
-/// broadcasts would be four loads.
-inline std::array<vecf, 4> broadcast_four(const float* p) noexcept {
-#if defined(__AVX512F__)
-    const __m512 four = _mm512_broadcast_f32x4(_mm_loadu_ps(p));
-    return {_mm512_permute_ps(four, 0x00), _mm512_permute_ps(four, 0x55),
-            _mm512_permute_ps(four, 0xaa), _mm512_permute_ps(four, 0xff)};
-#elif defined(__AVX__)
-    const __m256 four = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
-    return {_mm256_permute_ps(four, 0x00), _mm256_permute_ps(four, 0x55),
-            _mm256_permute_ps(four, 0xaa), _mm256_permute_ps(four, 0xff)};
-#elif defined(__aarch64__)
-    const float32x4_t four = vld1q_f32(p);
-    return {vdupq_laneq_f32(four, 0), vdupq_laneq_f32(four, 1), vdupq_laneq_f32(four, 2),
-            vdupq_laneq_f32(four, 3)};
-#else
-    return {vecf(p[0]), vecf(p[1]), vecf(p[2]), vecf(p[3])};
-#endif
-}
-
 /// Four consecutive floats from each of `lanes` rows, `stride` apart.
 /// @return vector i holds element i of every row.
 inline std::array<vecf, 4> load_transposed(const float* p, std::size_t stride) noexcept {
