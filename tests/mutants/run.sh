@@ -14,12 +14,12 @@ sources() {
     core) echo tests/core/dtype.cpp ;;
     kernel) echo tests/kernel/gemm.cpp tests/kernel/reference.cpp ;;
     simd) echo tests/kernel/simd/*.cpp ;;
-    hinm) echo tests/kernel/gemm_hinm.cpp ;;
+    hinm | block) echo "tests/kernel/gemm_$1.cpp" ;;
     *) echo tests/"$1"/*.cpp ;;
     esac
 }
 # Without xsimd a kernel is its scalar twin.
-flags() { [[ $1 == simd || $1 == hinm ]] && echo -march=native || echo -DPARE_NO_XSIMD; }
+flags() { [[ $1 =~ ^(simd|hinm|block)$ ]] && echo -march=native || echo -DPARE_NO_XSIMD; }
 # 0: the tests of an area pass, 1: one of them fails, 2: they do not compile.
 passes() {
     # shellcheck disable=SC2046
