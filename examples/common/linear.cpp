@@ -25,6 +25,9 @@ bool is_compiled(const recipe& r, std::string& list) {
             return any_compiled_v_n_m(look);
         case pattern_kind::flex_hinm:
             return any_compiled_flex_hinm(look);
+        case pattern_kind::block:
+        case pattern_kind::unaligned_block:
+            return any_compiled_blocks(look);
         case pattern_kind::dense:
         case pattern_kind::unstructured:
             break;

@@ -8,9 +8,13 @@
 
 #include <pare/kernel/gemm.hpp>
 #include <pare/kernel/transpose.hpp>
+#include <pare/prune/block.hpp>
 #include <pare/prune/flex_hinm.hpp>
+#include <pare/prune/greedy.hpp>
 #include <pare/prune/gyro.hpp>
 #include <pare/prune/optimal_brain.hpp>
+#include <pare/prune/optimum.hpp>
+#include <pare/prune/unaligned_block.hpp>
 #include <pare/prune/v_n_m.hpp>
 #include <pare/prune/wanda.hpp>
 
@@ -62,7 +66,60 @@ bool any_compiled_flex_hinm(Visitor visit) {
            visit(flex_hinm<2, 4, 32>{}) || visit(flex_hinm<2, 4, 64>{});
 }
 
+/// Blocks of R rows, all else about them chosen at run time: it is the rows that a packed layer
+/// depends on. Blocks of `cols` columns are compiled for 1, 2 and 4.
+template <int R>
+struct chosen_blocks {
+    static constexpr int block_rows = R;
+    pattern_kind kind = pattern_kind::block;
+    selection_kind selection = selection_kind::bed;
+    int cols = 1;
+    float sparsity = 0.0f;
+
+    pare::status check() const noexcept {
+        return visit([](const auto& pattern) { return pattern.check(); });
+    }
+    pare::status select(pare::matrix_view<const float> scores,
+                        pare::prune::mask_view kept) const noexcept {
+        return visit([&](const auto& pattern) {
+            return pare::prune::detail::select(pattern, scores, kept);
+        });
+    }
+
+  private:
+    pare::status visit(auto&& use) const noexcept {
+        using namespace pare::prune;
+        if (kind == pattern_kind::block)
+            return cols == 1   ? use(block<R>{sparsity})
+                   : cols == 2 ? use(block<R, 2>{sparsity})
+                               : use(block<R, 4>{sparsity});
+        switch (selection) {
+            case selection_kind::greedy:
+                return use(unaligned_block<R, greedy>{sparsity});
+            case selection_kind::optimum:
+                return use(unaligned_block<R, optimum>{sparsity});
+            case selection_kind::bed:
+                break;
+        }
+        return use(unaligned_block<R>{sparsity});
+    }
+};
+template <class Visitor>
+bool any_compiled_blocks(Visitor visit) {
+    return visit(chosen_blocks<4>{}) || visit(chosen_blocks<8>{}) || visit(chosen_blocks<16>{}) ||
+           visit(chosen_blocks<32>{});
+}
+
 /// Whether a pattern is that of a recipe, but for what is chosen at run time; and its words.
+template <int R>
+bool is_of(chosen_blocks<R>, const recipe& r) {
+    return R == r.block_rows && (r.block_cols == 1 || r.block_cols == 2 || r.block_cols == 4);
+}
+template <int R>
+std::string text_of(chosen_blocks<R>) {
+    const std::string rows = std::to_string(R);
+    return "ubp:" + rows + " block:" + rows + "[x2|x4]";
+}
 template <int N, int M>
 bool is_of(pare::prune::n_m<N, M>, const recipe& r) {
     return N == r.n && M == r.m;
@@ -195,6 +252,16 @@ std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights, c
             break;
         case pattern_kind::flex_hinm:
             any_compiled_flex_hinm([&](auto pattern) {
+                pattern.sparsity = r.sparsity;
+                return is_of(pattern, r) && compress(pattern);
+            });
+            break;
+        case pattern_kind::block:
+        case pattern_kind::unaligned_block:
+            any_compiled_blocks([&](auto pattern) {
+                pattern.kind = r.pattern;
+                pattern.selection = r.selection;
+                pattern.cols = r.block_cols;
                 pattern.sparsity = r.sparsity;
                 return is_of(pattern, r) && compress(pattern);
             });

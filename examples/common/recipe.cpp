@@ -34,10 +34,29 @@ bool read_v_n_m(arguments args, recipe& r) {
     return args.size() == 3 && read_tile_rows(args[0], r) && read_group(args.subspan(1), r);
 }
 
+bool read_sparsity(std::string_view text, recipe& r) {
+    return read_number(text, r.sparsity) && r.sparsity > 0.0f && r.sparsity < 1.0f;
+}
+
 bool read_unstructured(arguments args, recipe& r) {
     r.pattern = pattern_kind::unstructured;
-    return args.size() == 1 && read_number(args[0], r.sparsity) && r.sparsity > 0.0f &&
-           r.sparsity < 1.0f;
+    return args.size() == 1 && read_sparsity(args[0], r);
+}
+
+bool read_block(arguments args, recipe& r) {
+    r.pattern = pattern_kind::block;
+    if (args.size() != 2 || !read_sparsity(args[1], r)) return false;
+    const std::vector<std::string_view> extents = split(args[0], 'x');
+    return extents.size() <= 2 && read_number(extents[0], r.block_rows) && r.block_rows >= 1 &&
+           (extents.size() == 1 || (read_number(extents[1], r.block_cols) && r.block_cols >= 1));
+}
+
+template <selection_kind Kind>
+bool read_unaligned_block(arguments args, recipe& r) {
+    r.pattern = pattern_kind::unaligned_block;
+    r.selection = Kind;
+    return args.size() == 2 && read_number(args[0], r.block_rows) && r.block_rows >= 1 &&
+           read_sparsity(args[1], r);
 }
 
 template <permutation_kind Kind>
@@ -62,6 +81,16 @@ constexpr part<recipe> parts[] = {
     {"pattern", "flex", "flex:N:M:vV:S",
      "FlexHiNM: some columns of V rows whole, others N:M, fraction S of weights dropped",
      read_tiles<pattern_kind::flex_hinm>},
+    {"pattern", "block", "block:R[xC]:S",
+     "whole blocks of R rows and C columns (1) at multiples of both, fraction S dropped",
+     read_block},
+    {"pattern", "ubp", "ubp:B:S",
+     "unaligned blocks of B rows, which begin anywhere, fraction S of weights dropped",
+     read_unaligned_block<selection_kind::bed>},
+    {"pattern", "ubp_greedy", "ubp_greedy:B:S", "the same, chosen greedily: may drop more",
+     read_unaligned_block<selection_kind::greedy>},
+    {"pattern", "ubp_optimum", "ubp_optimum:B:S", "the same, the best there are: slow",
+     read_unaligned_block<selection_kind::optimum>},
     {"pattern", "unstructured", "unstructured:S",
      "fraction S pruned anywhere, stored dense: the bound for every pattern", read_unstructured},
     {"codec", "f32", "f32", "weights as 32-bit floats (default: as the model stores them)",

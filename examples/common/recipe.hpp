@@ -10,7 +10,17 @@
 
 namespace tools {
 
-enum class pattern_kind : std::uint8_t { dense, n_m, hinm, v_n_m, flex_hinm, unstructured };
+enum class pattern_kind : std::uint8_t {
+    dense,
+    n_m,
+    hinm,
+    v_n_m,
+    flex_hinm,
+    block,
+    unaligned_block,
+    unstructured
+};
+enum class selection_kind : std::uint8_t { bed, greedy, optimum };  ///< of unaligned_block
 enum class codec_kind : std::uint8_t { stored, f32, f16, bf16 };  ///< stored: the model's own dtype
 enum class saliency_kind : std::uint8_t { magnitude, wanda, optimal_brain };
 enum class permutation_kind : std::uint8_t {
@@ -24,9 +34,11 @@ enum class permutation_kind : std::uint8_t {
 struct recipe {
     std::string text = "dense";  ///< as written
     pattern_kind pattern = pattern_kind::dense;
-    int n = 1, m = 1;       ///< of all but dense and unstructured
-    int tile_rows = 1;      ///< of hinm, v_n_m and flex_hinm
-    float sparsity = 0.0f;  ///< of unstructured and flex_hinm; of hinm's vectors
+    int n = 1, m = 1;                    ///< of n_m, hinm, v_n_m and flex_hinm
+    int tile_rows = 1;                   ///< of hinm, v_n_m and flex_hinm
+    int block_rows = 1, block_cols = 1;  ///< of block and unaligned_block
+    selection_kind selection = selection_kind::bed;
+    float sparsity = 0.0f;  ///< of hinm's vectors; of the others' weights
     codec_kind codec = codec_kind::stored;
     saliency_kind saliency = saliency_kind::magnitude;
     permutation_kind permutation = permutation_kind::in_place;

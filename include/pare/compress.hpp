@@ -194,7 +194,7 @@ auto compress(matrix_view<const float> weights,
                     weights, kept, found->order, recipe.codec, values, words);
             });
     } else {
-        recipe.pattern.select(scores, kept);
+        if (auto ok = prune::detail::select(recipe.pattern, scores, kept); !ok) return ok.error();
         return detail::make_layer<layout>(layout::n_values(rows, cols),
                                           layout::n_indices(rows, cols), report(),
                                           [&](auto values, auto words) {

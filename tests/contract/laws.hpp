@@ -25,16 +25,12 @@ struct signal {
     matrix scores;
 };
 
-inline std::vector<signal> signals() {
+using shapes = std::vector<std::array<std::size_t, 2>>;
+
+inline std::vector<signal> signals(
+    const shapes& of = {{1, 1}, {1, 3}, {3, 8}, {4, 31}, {2, 32}, {2, 33}, {5, 64}, {3, 100}}) {
     std::vector<signal> all;
-    for (const auto& [rows, cols] : {std::array<std::size_t, 2>{1, 1},
-                                     {1, 3},
-                                     {3, 8},
-                                     {4, 31},
-                                     {2, 32},
-                                     {2, 33},
-                                     {5, 64},
-                                     {3, 100}}) {
+    for (const auto& [rows, cols] : of) {
         pare::random random(rows * cols);
         const auto add = [&, n_rows = rows, n_cols = cols](const char* name, auto value) {
             all.push_back({name + (' ' + std::to_string(n_rows)) + 'x' + std::to_string(n_cols),
@@ -60,6 +56,9 @@ inline std::vector<signal> signals() {
     }
     return all;
 }
+
+/// The same of shapes with room for every block.
+inline std::vector<signal> tall_signals() { return signals({{32, 1}, {33, 5}, {64, 3}, {71, 66}}); }
 
 inline matrix scaled(matrix scores, float factor) {
     for (float& x : scores.data()) x *= factor;
@@ -132,6 +131,21 @@ bool rows_are_independent(const P& pattern, const matrix& scores) {
     for (std::size_t r = 0; r < scores.rows(); ++r)
         for (std::size_t c = 0; c < scores.cols(); ++c)
             if (kept(r, c) != other(scores.rows() - 1 - r, c)) return false;
+    return true;
+}
+
+/// Every run of kept rows of a column is a multiple of B high, unless it reaches the end.
+template <class P>
+bool keeps_blocks(const P& pattern, const matrix& scores, std::size_t block_rows) {
+    bits kept(scores.rows(), scores.cols());
+    if (!prune::detail::select(pattern, scores.view(), kept.view())) return false;
+    for (std::size_t c = 0; c < scores.cols(); ++c) {
+        std::size_t run = 0;
+        for (std::size_t r = 0; r < scores.rows(); ++r) {
+            if (!kept(r, c) && run % block_rows != 0) return false;
+            run = kept(r, c) ? run + 1 : 0;
+        }
+    }
     return true;
 }
 

@@ -63,6 +63,46 @@ TEMPLATE_LIST_TEST_CASE("n_m permutes with the rows", "", n_m_patterns) {
     }
 }
 
+TEMPLATE_LIST_TEST_CASE("a pattern of blocks keeps whole ones", "", block_patterns) {
+    STATIC_REQUIRE(prune::block_pattern<TestType>);
+    for (const float sparsity : {0.0f, 0.5f, 0.8f})
+        for (const auto& [name, scores] : tall_signals()) {
+            CAPTURE(name, sparsity);
+            CHECK(keeps_blocks(TestType{.sparsity = sparsity}, scores, TestType::block_rows));
+        }
+}
+
+TEMPLATE_LIST_TEST_CASE("a pattern of blocks writes every bit and ignores the scale", "",
+                        block_patterns) {
+    for (const auto& [name, scores] : tall_signals()) {
+        CAPTURE(name);
+        CHECK(writes_every_bit(TestType{}, scores));
+        CHECK(ignores_scale(TestType{}, scores));
+    }
+}
+
+TEMPLATE_LIST_TEST_CASE("a pattern of blocks keeps more of a lower sparsity", "", block_patterns) {
+    for (const auto& [name, scores] : tall_signals()) {
+        CAPTURE(name);
+        std::size_t before = 0;
+        for (const float sparsity : {0.99f, 0.75f, 0.5f, 0.25f, 0.0f}) {
+            bits kept(scores.rows(), scores.cols());
+            REQUIRE(
+                prune::detail::select(TestType{.sparsity = sparsity}, scores.view(), kept.view()));
+            CHECK(kept.view().count() >= before);
+            CHECK(kept.view().count() > 0);
+            before = kept.view().count();
+        }
+    }
+}
+
+TEMPLATE_LIST_TEST_CASE("a pattern of blocks accepts its defaults and leaves empty masks", "",
+                        block_patterns) {
+    CHECK(TestType{}.check());
+    for (const auto& [rows, cols] : {std::array<std::size_t, 2>{0, 0}, {0, 5}, {5, 0}})
+        CHECK(selected(TestType{}, matrix(rows, cols)).find('1') == std::string::npos);
+}
+
 TEST_CASE("unstructured keeps the best of a row, the first of equals") {
     for (const float sparsity : {0.25f, 0.5f, 0.9f})
         for (const auto& [name, scores] : signals()) {
@@ -210,6 +250,13 @@ TEST_CASE("the laws of patterns find wrong patterns") {
     CHECK_FALSE(best(wrong_n_m<keeps_the_smallest>{}));
     CHECK_FALSE(counts(wrong_n_m<keeps_all_equals>{}));
     CHECK_FALSE(counts(prune::n_m<3, 4>{}));
+    const auto blocks = [](const auto& pattern, const matrix& scores) {
+        return keeps_blocks(pattern, scores, 4);
+    };
+    const matrix falling(9, 1, {8, 8, 8, 8, 7, 7, 7, 7, 1});
+    CHECK(blocks(prune::block<4>{}, falling));
+    CHECK_FALSE(blocks(prune::block<3>{}, falling));
+    CHECK_FALSE(blocks(prune::unstructured{0.3f}, falling));
     CHECK_FALSE(holds([](const matrix& scores) {
         return writes_every_bit(wrong_n_m<only_sets_bits>{}, scores);
     }));

@@ -15,12 +15,17 @@
 #include <pare/kv/tova.hpp>
 #include <pare/kv/window.hpp>
 #include <pare/kv/zipvl.hpp>
+#include <pare/prune/block.hpp>
 #include <pare/prune/dense.hpp>
 #include <pare/prune/flex_hinm.hpp>
+#include <pare/prune/greedy.hpp>
 #include <pare/prune/hinm.hpp>
+#include <pare/prune/lpvit.hpp>
 #include <pare/prune/magnitude.hpp>
 #include <pare/prune/n_m.hpp>
 #include <pare/prune/optimal_brain.hpp>
+#include <pare/prune/optimum.hpp>
+#include <pare/prune/unaligned_block.hpp>
 #include <pare/prune/unstructured.hpp>
 #include <pare/prune/v_n_m.hpp>
 #include <pare/prune/wanda.hpp>
@@ -31,7 +36,7 @@ namespace pare::testing {
 
 // A new policy is added to its list, and every law of its family then holds for it.
 
-using saliencies = std::tuple<prune::magnitude, prune::wanda, prune::optimal_brain>;
+using saliencies = std::tuple<prune::magnitude, prune::wanda, prune::optimal_brain, prune::lpvit>;
 
 using n_m_patterns =
     std::tuple<prune::n_m<1, 1>, prune::n_m<1, 2>, prune::n_m<2, 4>, prune::n_m<3, 4>,
@@ -43,7 +48,15 @@ using patterns =
                prune::hinm<2, 4, 4>, prune::hinm<1, 4, 32>, prune::hinm<3, 7, 1>,
                prune::v_n_m<4, 2, 8>, prune::v_n_m<32, 1, 16>, prune::v_n_m<1, 3, 5>,
                prune::flex_hinm<2, 4, 4>, prune::flex_hinm<1, 4, 32>, prune::flex_hinm<3, 7, 1>,
-               prune::unstructured>;
+               prune::block<4>, prune::block<8, 2>, prune::block<1, 4>, prune::unstructured>;
+
+// Those that may begin blocks anywhere need as many rows.
+using block_patterns =
+    std::tuple<prune::block<2>, prune::block<8>, prune::block<16, 4>, prune::unaligned_block<2>,
+               prune::unaligned_block<4>, prune::unaligned_block<8>, prune::unaligned_block<32>,
+               prune::unaligned_block<4, prune::greedy>, prune::unaligned_block<16, prune::greedy>,
+               prune::unaligned_block<3, prune::optimum>,
+               prune::unaligned_block<16, prune::optimum>>;
 
 using kv_policies =
     std::tuple<kv::policy<kv::a2sf>, kv::policy<kv::h2o>, kv::policy<kv::window>,

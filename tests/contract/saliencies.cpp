@@ -20,21 +20,26 @@ namespace {
 // Statistics that leave powers of two alone.
 struct statistics {
     std::vector<float> norms, diagonal;
+    matrix gradients;
 
-    explicit statistics(std::size_t cols) {
-        for (std::size_t c = 0; c < cols; ++c) {
+    explicit statistics(const matrix& weights) : gradients(weights.rows(), weights.cols()) {
+        for (std::size_t c = 0; c < weights.cols(); ++c) {
             norms.push_back(static_cast<float>(1u << c % 3));
             diagonal.push_back(1.0f / static_cast<float>(1u << c % 5));
+            for (std::size_t r = 0; r < weights.rows(); ++r)
+                gradients(r, c) = (c % 2 == 0 ? 1.0f : -1.0f) / static_cast<float>(1u << c % 7);
         }
     }
     prune::calibration view() const {
-        return {.input_norms = norms, .inverse_hessian_diagonal = diagonal};
+        return {.input_norms = norms,
+                .inverse_hessian_diagonal = diagonal,
+                .gradients = gradients.view()};
     }
 };
 
 template <class S>
 matrix scored(const S& saliency, const matrix& weights) {
-    const statistics inputs(weights.cols());
+    const statistics inputs(weights);
     matrix scores(weights.rows(), weights.cols());
     for (float& x : scores.data()) x = std::numeric_limits<float>::quiet_NaN();
     saliency.score(weights.view(), inputs.view(), scores.view());
@@ -43,7 +48,7 @@ matrix scored(const S& saliency, const matrix& weights) {
 
 template <class S>
 pare::result<double> pruned(const S& saliency, const matrix& weights, bits& kept) {
-    const statistics inputs(weights.cols());
+    const statistics inputs(weights);
     matrix scores(weights.rows(), weights.cols());
     return prune::prune(weights.view(), saliency, prune::n_m<2, 4>{}, inputs.view(), scores.view(),
                         kept.view());

@@ -3,6 +3,7 @@
 #include "common/recipe.hpp"
 
 #include "common/error.hpp"
+#include "common/linear.hpp"
 #include "support/catch.hpp"
 
 #include <string>
@@ -12,6 +13,7 @@ using tools::parse_recipe;
 using tools::pattern_kind;
 using tools::permutation_kind;
 using tools::saliency_kind;
+using tools::selection_kind;
 
 TEST_CASE("a recipe string is a pattern, a codec and a saliency in any order") {
     const tools::recipe r = parse_recipe("wanda+nm:2:4+f16");
@@ -41,6 +43,29 @@ TEST_CASE("the relatives of hinm have no order to search for") {
     CHECK((flex.n == 2 && flex.m == 4 && flex.tile_rows == 16 && flex.sparsity == 0.75f));
 }
 
+TEST_CASE("blocks have rows, columns where they are aligned, and a way to choose them") {
+    const tools::recipe ubp = parse_recipe("ubp:8:0.75+f16"), wide = parse_recipe("block:16x4:0.5");
+    CHECK(ubp.pattern == pattern_kind::unaligned_block);
+    CHECK((ubp.block_rows == 8 && ubp.block_cols == 1 && ubp.sparsity == 0.75f));
+    CHECK(ubp.selection == selection_kind::bed);
+    CHECK(parse_recipe("ubp_greedy:4:0.5").selection == selection_kind::greedy);
+    CHECK(parse_recipe("wanda+ubp_optimum:4:0.5").selection == selection_kind::optimum);
+    CHECK(wide.pattern == pattern_kind::block);
+    CHECK((wide.block_rows == 16 && wide.block_cols == 4 && wide.sparsity == 0.5f));
+    CHECK(parse_recipe("block:32:0.5").block_cols == 1);
+}
+
+TEST_CASE("blocks that are not compiled in are refused, those that are named") {
+    for (const char* const good :
+         {"ubp:4:0.5", "ubp_greedy:32:0.5", "block:16:0.5", "block:8x2:0.5", "block:4x4:0.5"})
+        CHECK_NOTHROW(tools::check_compiled(parse_recipe(good)));
+    for (const char* const bad : {"ubp:5:0.5", "block:64:0.5", "block:8x3:0.5"}) {
+        CAPTURE(bad);
+        CHECK_THROWS_WITH(tools::check_compiled(parse_recipe(bad)),
+                          Catch::Contains("ubp:8 block:8[x2|x4]"));
+    }
+}
+
 TEST_CASE("what a recipe string leaves out is dense, as stored, by magnitude") {
     const tools::recipe r = parse_recipe("dense");
     CHECK(r.pattern == pattern_kind::dense);
@@ -63,8 +88,11 @@ TEST_CASE("a recipe string that is unknown or contradictory is refused with what
         "hinm:2:4:v8:0.5+gyro:1:2", "hinm:2:4:v8:0.5+gyro_outputs:1",
         "hinm:2:4:v8:0.5+gyro+gyro_inputs", "hinm:2:4:v8:0.5+nm:2:4", "vnm:2:8", "vnm:32:2:8",
         "vnm:v32:2:8:0.5", "vnm:v32:2:8+gyro", "flex:2:4:v16", "flex:2:4:v16:1",
-        "flex:2:4:v16:0.5+gyro", "unstructured", "unstructured:1", "unstructured:0",
-        "unstructured:nan", "unstructured:1e", "i4:g32");
+        "flex:2:4:v16:0.5+gyro", "block:8", "block:8:1", "block:8:0", "block:0:0.5", "block:8x:0.5",
+        "block:8x2x2:0.5", "block:8x0:0.5", "block:8:0.5:2", "ubp:8", "ubp:8x2:0.5", "ubp:0:0.5",
+        "ubp:8:nan", "ubp:8:0.5+gyro", "ubp:8:0.5+block:8:0.5", "ubp_greedy:8:1.5",
+        "ubp_optimum:0.5", "unstructured", "unstructured:1", "unstructured:0", "unstructured:nan",
+        "unstructured:1e", "i4:g32");
     CAPTURE(bad);
     try {
         parse_recipe(bad);

@@ -8,17 +8,20 @@
 #include "mask.hpp"
 
 #include <concepts>
+#include <cstddef>
 #include <span>
 
 namespace pare::prune {
 
-/// What is known of a layer's inputs from running the dense model on calibration tokens. A saliency
-/// reads the part it declares a need for; the rest may stay empty.
+/// What is known of a layer from running the dense model on calibration tokens. A saliency reads
+/// the part it declares a need for; the rest may stay empty.
 struct calibration {
     /// (cols) L2 norm of each input feature over all tokens.
     std::span<const float> input_norms{};
     /// (cols) diagonal of the inverse of H = X^T X + damping, X (tokens, cols).
     std::span<const float> inverse_hessian_diagonal{};
+    /// (rows, cols) gradient of a loss by each weight, mean over the tokens.
+    matrix_view<const float> gradients{};
 };
 
 /// What select() of a pattern returns: nothing, or a status where it needs memory.
@@ -29,9 +32,9 @@ concept selection_outcome = std::same_as<T, void> || std::same_as<T, status>;
 // clang-format off
 
 /// Gives every weight its importance: scores(r, c) >= 0, higher means keep. weights and scores have
-/// the same shape, rows = output channels. A saliency that reads `input_norms` or
-/// `inverse_hessian_diagonal` says so by `static constexpr bool needs_input_norms = true` (or
-/// `needs_inverse_hessian`), and is then only called with that span filled.
+/// the same shape, rows = output channels. A saliency that reads `input_norms`,
+/// `inverse_hessian_diagonal` or `gradients` says so by `static constexpr bool needs_input_norms =
+/// true` (`needs_inverse_hessian`, `needs_gradients`), and is then only called with that filled.
 template <class S>
 concept saliency = std::copyable<S> &&
     requires(const S& s, matrix_view<const float> weights, const calibration& inputs,
@@ -46,7 +49,10 @@ template <class S>
 concept needs_inverse_hessian = saliency<S> && requires { requires S::needs_inverse_hessian; };
 
 template <class S>
-concept needs_calibration = needs_input_norms<S> || needs_inverse_hessian<S>;
+concept needs_gradients = saliency<S> && requires { requires S::needs_gradients; };
+
+template <class S>
+concept needs_calibration = needs_input_norms<S> || needs_inverse_hessian<S> || needs_gradients<S>;
 
 /// Decides which weights stay: writes every bit of the mask from finite scores of the same shape.
 /// Of equal scores the first in row-major order stays. `check()` refuses hyper-parameters outside
@@ -68,7 +74,27 @@ concept n_of_m_pattern = pattern<P> && requires {
     { &P::m } -> std::same_as<const int*>;
 };
 
+/// A pattern whose columns keep disjoint blocks of `block_rows` consecutive rows, of which only one
+/// that the end of the matrix cuts is shorter.
+template <class P>
+concept block_pattern = pattern<P> && requires {
+    { &P::block_rows } -> std::same_as<const int*>;
+};
+
 // clang-format off
+
+/// Chooses blocks that may begin at any row. A `column`, made by make(rows, block_rows), places
+/// gains.size() disjoint blocks in the scores >= 0 of one column, or as many as it finds room for;
+/// writes what each adds to the score, which never rises but for rounding; returns how many; and
+/// then says of each row whether it is in one.
+template <class S>
+concept block_selection =
+    requires(typename S::column& column, std::span<const float> scores, std::span<double> gains) {
+        { S::column::make(scores.size(), gains.size()) } noexcept
+            -> std::same_as<result<typename S::column>>;
+        { column.place(scores, gains) } noexcept -> std::same_as<std::size_t>;
+        { column.keeps(scores.size()) } noexcept -> std::same_as<bool>;
+    };
 
 /// A pattern of tiles that share columns, which are N:M in an order that may be searched for: N =
 /// kept_of_group of M = group. make_order(scores) is its order without a search. Its weights are

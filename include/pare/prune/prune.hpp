@@ -59,6 +59,12 @@ status score(matrix_view<const float> weights, const Saliency& saliency, const c
     if constexpr (needs_inverse_hessian<Saliency>)
         if (auto ok = detail::check_statistic(inputs.inverse_hessian_diagonal, weights.cols()); !ok)
             return ok;
+    if constexpr (needs_gradients<Saliency>) {
+        if (inputs.gradients.extents() != weights.extents())
+            return error{errc::missing_calibration, "the saliency needs one gradient per weight"};
+        if (auto ok = detail::check_finite(inputs.gradients, "a gradient is NaN or infinite"); !ok)
+            return ok;
+    }
     saliency.score(weights, inputs, scores);
     return detail::check_finite(scores, "a saliency score is NaN or infinite");
 }
