@@ -37,27 +37,65 @@ void gather_row(const float* from, std::ptrdiff_t width, std::ptrdiff_t shift, s
 
 }  // namespace
 
-void gather_patches(const window& kernel, const extents& in, const extents& out,
+void gather_patches(const pare::window& over, const extents& in, const extents& out,
                     const_activations x, activations patches, pare::thread_pool& run) {
     const std::size_t n_images = x.cols() / in.pixels();
     for_each_channel(patches.rows(), run, [&](std::size_t r) {
-        const std::size_t ky = r % kernel.size() / kernel.width, kx = r % kernel.width;
+        const std::size_t ky = r % taps(over) / over.kernel.width, kx = r % over.kernel.width;
         const auto shift =
-            static_cast<std::ptrdiff_t>(kx) - static_cast<std::ptrdiff_t>(kernel.left);
+            static_cast<std::ptrdiff_t>(kx) - static_cast<std::ptrdiff_t>(over.around.left);
         for (std::size_t i = 0; i < n_images; ++i)
             for (std::size_t y = 0; y < out.height; ++y) {
                 const auto to =
                     patches.row_span(r).subspan(i * out.pixels() + y * out.width, out.width);
-                const std::size_t row = y * kernel.stride + ky;  // counted from the padding on
-                if (row < kernel.top || row >= kernel.top + in.height) {
+                const std::size_t row = y * over.stride.height + ky;  // counted from the zeros on
+                if (row < over.around.top || row >= over.around.top + in.height) {
                     std::fill(to.begin(), to.end(), 0.0f);
                     continue;
                 }
                 const float* const from =
-                    &x(r / kernel.size(), i * in.pixels() + (row - kernel.top) * in.width);
-                gather_row(from, static_cast<std::ptrdiff_t>(in.width), shift, kernel.stride, to);
+                    &x(r / taps(over), i * in.pixels() + (row - over.around.top) * in.width);
+                gather_row(from, static_cast<std::ptrdiff_t>(in.width), shift, over.stride.width,
+                           to);
             }
     });
+}
+
+namespace {
+
+// y(channel, image, row, column) = start, then visit(y, x, tap) for each tap within the map.
+void slide(const pare::window& over, const extents& in, const extents& out, const_activations x,
+           activations y, pare::thread_pool& run, float start, auto&& visit) {
+    for_each_channel(y.rows(), run, [&](std::size_t c) {
+        for (std::size_t p = 0; p < y.cols(); ++p) {
+            const std::size_t pixel = p % out.pixels(), image = p / out.pixels();
+            const std::size_t top = pixel / out.width * over.stride.height,
+                              left = pixel % out.width * over.stride.width;
+            y(c, p) = start;
+            for (std::size_t k = 0; k < taps(over); ++k) {
+                const std::size_t v = top + k / over.kernel.width - over.around.top,
+                                  u = left + k % over.kernel.width - over.around.left;
+                if (v < in.height && u < in.width)
+                    visit(y(c, p), x(c, image * in.pixels() + v * in.width + u), c, k);
+            }
+        }
+    });
+}
+
+}  // namespace
+
+void convolve_depthwise(const pare::window& over, const extents& in, const extents& out,
+                        const_activations x, std::span<const float> filters, activations y,
+                        pare::thread_pool& run) {
+    slide(over, in, out, x, y, run, 0.0f, [&](float& sum, float v, std::size_t c, std::size_t k) {
+        sum += filters[c * taps(over) + k] * v;
+    });
+}
+
+void pool_largest(const pare::window& over, const extents& in, const extents& out,
+                  const_activations x, activations y, pare::thread_pool& run) {
+    slide(over, in, out, x, y, run, -INFINITY,
+          [](float& most, float v, std::size_t, std::size_t) { most = std::max(most, v); });
 }
 
 void scale_and_shift(activations x, std::span<const float> scale, std::span<const float> shift,

@@ -18,10 +18,17 @@ namespace vision {
 using activations = pare::matrix_view<float>;
 using const_activations = pare::matrix_view<const float>;
 
-/// The inputs of each output pixel: patches (channels * kernel, images * out.pixels()), rows in the
+inline std::size_t taps(const pare::window& over) { return over.kernel.height * over.kernel.width; }
+
+/// The inputs of each output pixel: patches (channels * taps, images * out.pixels()), rows in the
 /// order of the weights. x (in.channels, images * in.pixels()).
-void gather_patches(const window& kernel, const extents& in, const extents& out,
+void gather_patches(const pare::window& over, const extents& in, const extents& out,
                     const_activations x, activations patches, pare::thread_pool& run);
+
+/// Every channel with the filter of its own (channels, taps).
+void convolve_depthwise(const pare::window& over, const extents& in, const extents& out,
+                        const_activations x, std::span<const float> filters, activations y,
+                        pare::thread_pool& run);
 
 /// x = x * scale + shift per channel, then perhaps ReLU.
 void scale_and_shift(activations x, std::span<const float> scale, std::span<const float> shift,
@@ -30,6 +37,10 @@ void scale_and_shift(activations x, std::span<const float> scale, std::span<cons
 /// See `residual`.
 void add_shortcut(const extents& in, const extents& out, const_activations x, activations y,
                   pare::thread_pool& run);
+
+/// See `max_pool`.
+void pool_largest(const pare::window& over, const extents& in, const extents& out,
+                  const_activations x, activations y, pare::thread_pool& run);
 
 /// See `average_pool`. y (channels, images).
 void pool_average(std::size_t pixels, const_activations x, activations y, pare::thread_pool& run);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <utility>
 
 namespace vision {
@@ -22,26 +23,29 @@ std::size_t images_at_once(const step& s) {
 }
 
 // A kernel of one pixel reads the maps as they lie.
-bool needs_patches(const convolution& c) { return c.kernel.size() != 1 || c.kernel.stride != 1; }
+bool needs_patches(const step& s, const convolution& c) {
+    return !c.depthwise && !(taps(c.over) == 1 && s.in.map() == s.out.map());
+}
 
 }  // namespace
 
 checkpoint::checkpoint(const std::filesystem::path& path)
     : path_(path),
       file_(tools::value_of(pare::io::safetensors_reader::open(path.c_str()), path.string())),
-      architecture_(recognise_resnet(file_)) {}
+      architecture_(recognise(file_)) {}
 
 pare::io::tensor_info checkpoint::tensor(const std::string& name) const {
     return tools::value_of(file_.find(name), name);
 }
 
 workspace::workspace(const architecture& a, std::size_t n_images) {
-    std::array<std::size_t, architecture::n_slots> sizes{a.input.channels * a.input.pixels()};
+    std::array<std::size_t, architecture::n_slots> sizes{a.input.each.channels *
+                                                         a.input.each.pixels()};
     std::size_t n_patches = 0;
     for (const step& s : a.steps) {
         sizes[s.to] = std::max(sizes[s.to], s.out.channels * s.out.pixels());
-        if (const auto* const c = std::get_if<convolution>(&s.what); c && needs_patches(*c))
-            n_patches = std::max(n_patches, s.in.channels * c->kernel.size() * s.out.pixels() *
+        if (const auto* const c = std::get_if<convolution>(&s.what); c && needs_patches(s, *c))
+            n_patches = std::max(n_patches, s.in.channels * taps(c->over) * s.out.pixels() *
                                                 std::min(n_images, images_at_once(s)));
     }
     const auto make = [](std::size_t n) {
@@ -63,7 +67,7 @@ model::model(const checkpoint& source, const tools::recipe& r,
         layers_.emplace_back();
         if (const auto* const c = std::get_if<convolution>(&s.what)) {
             layers_.back() = load(*c, r, !keep_dense.contains(c->name), statistics);
-            told();
+            if (!c->depthwise) told();
         }
     }
 }
@@ -74,19 +78,27 @@ model::layer model::load(const convolution& c, const tools::recipe& r, bool comp
         return tools::read_floats(source_->tensor(name));
     };
     layer l;
-    const auto seen = statistics.find(c.name);
-    l.weights = tools::load_linear(
-        source_->tensor(c.name + ".weight"), compressed ? r : tools::recipe{},
-        seen == statistics.end() ? pare::prune::calibration{} : seen->second.view(), *run_);
-    l.compressed = compressed;
-    if (c.norm.empty()) {
-        l.shift = read(c.name + ".bias");
-        l.scale.assign(l.shift.size(), 1.0f);
-    } else {
-        l.gain = read(c.norm + ".weight");
-        l.offset = read(c.norm + ".bias");
-        set_norm(l, read(c.norm + ".running_mean"), read(c.norm + ".running_var"));
+    const std::string weight = c.name + ".weight";
+    if (c.depthwise) l.filters = read(weight);
+    else {
+        const auto seen = statistics.find(c.name);
+        l.weights = tools::load_linear(
+            source_->tensor(weight), compressed ? r : tools::recipe{},
+            seen == statistics.end() ? pare::prune::calibration{} : seen->second.view(), *run_);
+        l.compressed = compressed;
     }
+    std::vector<float> bias;
+    if (c.has_bias) bias = read(c.name + ".bias");
+    if (c.norm.empty()) {
+        l.scale.assign(bias.size(), 1.0f);
+        l.shift = std::move(bias);
+        return l;
+    }
+    l.gain = read(c.norm + ".weight");
+    l.offset = read(c.norm + ".bias");
+    std::vector<float> mean = read(c.norm + ".running_mean");  // with the bias, which it takes away
+    for (std::size_t i = 0; i < bias.size(); ++i) mean[i] -= bias[i];
+    set_norm(l, mean, read(c.norm + ".running_var"));
     return l;
 }
 
@@ -99,19 +111,21 @@ void model::set_norm(layer& l, std::span<const float> mean, std::span<const floa
     }
 }
 
-// Writes normalised images into slot 0.
+// Writes images into slot 0 as the network sees them.
 void model::show(const images& from, std::size_t first, std::size_t n, workspace& w) const {
-    const vision::architecture& a = architecture();
-    const std::size_t pixels = a.input.pixels();
+    const image_format& seen = architecture().input;
+    const std::size_t pixels = seen.each.pixels();
     w.n_images_ = n;
-    const activations x = w.slot(0, a.input);
+    const activations x = w.slot(0, seen.each);
     run_->parallel_for(n, 1, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i)
             for (std::size_t c = 0; c < x.rows(); ++c)
-                for (std::size_t p = 0; p < pixels; ++p)
+                for (std::size_t p = 0; p < pixels; ++p) {
+                    const std::uint8_t byte = from[first + i][c * pixels + p];
+                    const int value = seen.is_signed ? static_cast<std::int8_t>(byte) : byte;
                     x(c, i * pixels + p) =
-                        (static_cast<float>(from[first + i][c * pixels + p]) / 255.0f - a.mean[c]) /
-                        a.deviation[c];
+                        (static_cast<float>(value) - seen.mean[c]) * seen.scale[c];
+                }
     });
 }
 
@@ -121,16 +135,18 @@ void model::multiply(std::size_t i, workspace& w, const observer& seen) const {
     const auto& c = std::get<convolution>(s.what);
     const const_activations all_x = w.slot(s.from, s.in);
     const activations all_y = w.slot(s.to, s.out);
+    if (c.depthwise)
+        return convolve_depthwise(c.over, s.in, s.out, all_x, layers_[i].filters, all_y, *run_);
     for (std::size_t first = 0; first < w.n_images_; first += images_at_once(s)) {
         const std::size_t n = std::min(images_at_once(s), w.n_images_ - first);
         const auto of_images = [&](auto all, const extents& e) {
             return all.block(0, first * e.pixels(), e.channels, n * e.pixels());
         };
         const_activations x = of_images(all_x, s.in);
-        if (needs_patches(c)) {
-            const activations patches(w.patches_.data(), s.in.channels * c.kernel.size(),
+        if (needs_patches(s, c)) {
+            const activations patches(w.patches_.data(), s.in.channels * taps(c.over),
                                       n * s.out.pixels());
-            gather_patches(c.kernel, s.in, s.out, x, patches, *run_);
+            gather_patches(c.over, s.in, s.out, x, patches, *run_);
             x = patches;
         }
         if (seen) seen(c.name, x.transposed());
@@ -145,6 +161,8 @@ void model::finish(std::size_t i, workspace& w) const {
         scale_and_shift(y, layers_[i].scale, layers_[i].shift, c->relu, *run_);
     else if (std::holds_alternative<residual>(s.what))
         add_shortcut(s.in, s.out, w.slot(s.from, s.in), y, *run_);
+    else if (const auto* const pool = std::get_if<max_pool>(&s.what))
+        pool_largest(pool->over, s.in, s.out, w.slot(s.from, s.in), y, *run_);
     else pool_average(s.in.pixels(), w.slot(s.from, s.in), y, *run_);
 }
 
@@ -199,9 +217,10 @@ pare::layer_report model::report() const {
 
 std::size_t model::bytes() const {
     std::size_t bytes = 0;
-    for (const layer& l : layers_)
-        if (l.weights)
-            bytes += l.weights->report().bytes + (l.scale.size() + l.shift.size()) * sizeof(float);
+    for (const layer& l : layers_) {
+        if (l.weights) bytes += l.weights->report().bytes;
+        bytes += (l.filters.size() + l.scale.size() + l.shift.size()) * sizeof(float);
+    }
     return bytes;
 }
 

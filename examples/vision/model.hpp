@@ -57,7 +57,8 @@ class workspace {
 /// Statistics of what convolutions read, by name; see calibrate().
 using layer_statistics = std::map<std::string, tools::input_statistics>;
 
-/// A network whose convolutions went through a recipe, but for those that stay dense.
+/// A network whose convolutions went through a recipe, but for those that stay dense, as depthwise
+/// ones always do: they have no columns to choose from.
 ///
 /// A batch norm is a scale and a shift per output channel, applied together with the ReLU in a pass
 /// over the products that is needed anyway. Rejected: folding scales into the weights, which would
@@ -70,7 +71,7 @@ class model {
 
     /// @param statistics  of each convolution that the recipe compresses, where its saliency needs
     ///                    them; else empty
-    /// @param told        called after each convolution
+    /// @param told        called after each convolution but depthwise ones
     /// @throws tools::failure
     model(
         const checkpoint& source, const tools::recipe& r, const std::set<std::string>& keep_dense,
@@ -97,6 +98,7 @@ class model {
   private:
     struct layer {
         std::unique_ptr<tools::linear> weights;
+        std::vector<float> filters;  // (channels, taps) of a depthwise one, which has no weights
         bool compressed = false;
         std::vector<float> gain, offset;  // of the batch norm; empty: none
         std::vector<float> scale, shift;  // what follows of it and its statistics; or of the bias
