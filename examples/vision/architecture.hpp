@@ -19,6 +19,7 @@ struct extents {
     std::size_t channels = 0, height = 1, width = 1;
 
     std::size_t pixels() const { return height * width; }
+    std::size_t size() const { return channels * pixels(); }
     pare::extent_2d map() const { return {height, width}; }
     bool operator==(const extents&) const = default;
 };
@@ -38,7 +39,7 @@ struct convolution {
 /// for the channels it lacks, half of them in front: option A of He et al., arXiv:1512.03385.
 struct residual {};
 
-/// The largest of each window.
+/// The largest of each window; no zeros around.
 struct max_pool {
     pare::window over{};
 };

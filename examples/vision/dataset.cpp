@@ -29,7 +29,7 @@ void append(std::vector<std::uint8_t>& to, bytes from) {
 images read_records(const std::filesystem::path& file, const extents& each, std::size_t most) {
     const auto mapped = map(file);
     images found{.each = each, .pixels = {}, .labels = {}};
-    const std::size_t record_bytes = 1 + each.channels * each.pixels();
+    const std::size_t record_bytes = 1 + each.size();
     const bytes all = mapped.bytes();
     if (all.empty() || all.size() % record_bytes != 0)
         throw tools::failure(file.string() + ": its " + std::to_string(all.size()) +

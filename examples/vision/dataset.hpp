@@ -21,7 +21,7 @@ struct images {
 
     std::size_t size() const { return labels.size(); }
     std::span<const std::uint8_t> operator[](std::size_t i) const {
-        const std::size_t n = each.channels * each.pixels();
+        const std::size_t n = each.size();
         return std::span(pixels).subspan(i * n, n);
     }
 };

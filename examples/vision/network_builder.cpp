@@ -78,7 +78,7 @@ void network_builder::connect_fully(const std::string& name, bool relu, std::siz
     const extents& in = slots_[from];
     const convolution c{.name = name, .norm = "", .over = {.kernel = in.map()}, .relu = relu};
     const std::size_t channels = take(name + ".weight").extents[0];
-    const std::size_t shape[] = {channels, in.channels * in.pixels()};
+    const std::size_t shape[] = {channels, in.size()};
     expect(name + ".weight", shape);
     expect_beside(c, channels);
     push(c, from, to, {channels});
