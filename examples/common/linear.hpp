@@ -7,6 +7,8 @@
 
 #include <pare/compress.hpp>
 #include <pare/core/thread_pool.hpp>
+#include <pare/kernel/epilogue.hpp>
+#include <pare/kernel/maps.hpp>
 
 #include <memory>
 #include <span>
@@ -21,6 +23,10 @@ class linear {
     /// y (tokens, out_features) = x (tokens, in_features) W^T + bias (none when empty).
     virtual void apply(pare::matrix_view<const float> x, pare::matrix_view<float> y,
                        std::span<const float> bias, pare::thread_pool& run) const = 0;
+    /// y = x convolved with the layer's rows, flattened as OIHW; see pare::convolve.
+    virtual void convolve(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
+                          std::span<float> workspace, pare::thread_pool& run,
+                          const pare::epilogue& after) const = 0;
     virtual const pare::layer_report& report() const = 0;
 };
 

@@ -6,6 +6,7 @@
 #include "error.hpp"
 #include "linear.hpp"
 
+#include <pare/kernel/convolution.hpp>
 #include <pare/kernel/gemm.hpp>
 #include <pare/kernel/transpose.hpp>
 #include <pare/prune/block.hpp>
@@ -208,6 +209,11 @@ class packed_linear final : public linear {
             x = copy;
         }
         value_of(pare::gemm(layer_, x, y, run, {.bias = bias}), "a linear layer");
+    }
+    void convolve(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
+                  std::span<float> workspace, pare::thread_pool& run,
+                  const pare::epilogue& after) const override {
+        value_of(pare::convolve(layer_, over, x, y, workspace, run, after), "a convolution");
     }
     const pare::layer_report& report() const override { return layer_.report(); }
 

@@ -4,8 +4,10 @@
 #define PARE_EXAMPLES_VISION_ARCHITECTURE_HPP
 
 #include <pare/io/safetensors_reader.hpp>
+#include <pare/kernel/window.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <variant>
 #include <vector>
@@ -17,37 +19,51 @@ struct extents {
     std::size_t channels = 0, height = 1, width = 1;
 
     std::size_t pixels() const { return height * width; }
+    std::size_t size() const { return channels * pixels(); }
+    pare::extent_2d map() const { return {height, width}; }
     bool operator==(const extents&) const = default;
 };
 
-/// What a convolution's kernel covers. Where it leaves the input it reads zeros.
-struct window {
-    std::size_t height = 1, width = 1, stride = 1;
-    std::size_t top = 0, left = 0;  ///< rows above and columns left of the input at which it begins
-
-    std::size_t size() const { return height * width; }
-};
-
 /// Convolution, then per channel a scale and a shift, then perhaps ReLU. A fully connected layer is
-/// one over maps of 1 x 1.
+/// one whose kernel covers its whole input.
 struct convolution {
-    std::string name;  ///< of its tensors: name.weight (out, in, height, width)
-    std::string norm;  ///< of the tensors of its batch norm; empty: there is a name.bias instead
-    window kernel{};
+    std::string name;  ///< of its tensors: name.weight (out, in, height, width), perhaps name.bias
+    std::string norm;  ///< of the tensors of its batch norm; empty: none
+    pare::window over{};
     bool relu = true;
+    bool has_bias = true;
+    bool depthwise = false;  ///< channel by channel: name.weight (channels, 1, height, width)
 };
 
 /// to = ReLU(to + from). Where `from` has other extents, every stride-th of its pixels and zeros
 /// for the channels it lacks, half of them in front: option A of He et al., arXiv:1512.03385.
 struct residual {};
 
+/// The largest of each window; no zeros around.
+struct max_pool {
+    pare::window over{};
+};
+
 /// The mean over all pixels.
 struct average_pool {};
 
 struct step {
-    std::variant<convolution, residual, average_pool> what;
+    std::variant<convolution, residual, max_pool, average_pool> what;
     std::size_t from, to;  ///< slots of activations; different ones
     extents in, out;
+};
+
+/// What the files of a network's data set hold, and what the network sees of it.
+struct image_format {
+    enum class file : std::uint8_t {
+        records,  ///< each a byte with the class, then the pixels
+        idx       ///< MNIST's: images in one file, classes in another
+    };
+
+    extents each;
+    file stored = file::records;
+    bool is_signed = false;          ///< bytes are in [-128, 127]
+    std::vector<float> mean, scale;  ///< per channel: (byte - mean) * scale is seen
 };
 
 /// A network as the list of its steps. Slot 0 has the image, the last step writes the logits.
@@ -55,18 +71,16 @@ struct architecture {
     static constexpr std::size_t n_slots = 4;
 
     std::string name;
-    extents input;
-    std::vector<float> mean, deviation;  ///< per channel; the network sees (x - mean) / deviation
-    float norm_eps = 0.0f;               ///< of the batch norms
+    image_format input;
+    float norm_eps = 0.0f;  ///< of the batch norms
     std::vector<step> steps;
 
     std::size_t n_classes() const { return steps.back().out.channels; }
 };
 
-/// The ResNet for CIFAR (depth 6 n + 2) whose tensors these are, named as by
-/// akamaster/pytorch_resnet_cifar10; every tensor has then been found to have its shape, and no
-/// other to be there. @throws tools::failure
-architecture recognise_resnet(const pare::io::safetensors_reader& file);
+/// The network whose tensors these are; every tensor has then been found to have its shape, and no
+/// other to be there. @throws tools::failure, which names the networks that are understood
+architecture recognise(const pare::io::safetensors_reader& file);
 
 }  // namespace vision
 

@@ -21,16 +21,18 @@ struct images {
 
     std::size_t size() const { return labels.size(); }
     std::span<const std::uint8_t> operator[](std::size_t i) const {
-        const std::size_t n = each.channels * each.pixels();
+        const std::size_t n = each.size();
         return std::span(pixels).subspan(i * n, n);
     }
 };
 
-/// Reads a file of records as those of CIFAR-10's binary version: a byte with the class, then the
-/// pixels, channel by channel. @param most  images that are taken, from the first
+/// Reads the images that a network is made for: records as those of CIFAR-10's binary version, each
+/// a byte with the class, then the pixels, channel by channel; or MNIST's idx files, the images'
+/// named here and the labels' beside it (t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte).
+/// @param most  images that are taken, from the first
 /// @throws tools::failure
-images read_records(const std::filesystem::path& file, const architecture& for_model,
-                    std::size_t most);
+images read_images(const std::filesystem::path& file, const architecture& for_model,
+                   std::size_t most);
 
 }  // namespace vision
 

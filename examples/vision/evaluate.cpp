@@ -13,7 +13,7 @@ std::vector<float> logits_of(const model& m, const images& on,
                              const std::function<void(std::size_t)>& told) {
     const std::size_t n_classes = m.architecture().n_classes();
     std::vector<float> logits(on.size() * n_classes);
-    workspace w(m.architecture(), std::min(batch, on.size()));
+    workspace w = m.make_workspace(std::min(batch, on.size()));
     for (std::size_t i = 0; i < on.size(); i += batch) {
         const std::size_t n = std::min(batch, on.size() - i);
         m.forward(on, i, w, {logits.data() + i * n_classes, n, n_classes});
@@ -38,7 +38,7 @@ quality evaluate(const model& m, const images& on, const std::function<void(std:
 std::vector<double> seconds_per_image(std::span<const model* const> models, const images& on) {
     const vision::architecture& a = models.front()->architecture();
     const std::size_t n = std::min(batch, on.size());
-    workspace w(a, n);
+    workspace w = models.front()->make_workspace(n);
     std::vector<float> logits(n * a.n_classes());
     std::vector<std::function<void()>> runs;
     for (const model* const m : models)

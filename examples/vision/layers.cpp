@@ -12,84 +12,50 @@ namespace vision {
 
 namespace {
 
-// visit(channel) for each, side by side.
-void for_each_channel(std::size_t channels, pare::thread_pool& run, auto&& visit) {
-    run.parallel_for(channels, 1, [&](std::size_t begin, std::size_t end) {
-        for (; begin < end; ++begin) visit(begin);
+// visit(image, channel) for each of m's, side by side.
+void for_each_map(const pare::maps<float>& m, pare::thread_pool& run, auto&& visit) {
+    run.parallel_for(m.extent(0) * m.extent(1), 1, [&](std::size_t begin, std::size_t end) {
+        for (; begin < end; ++begin) visit(begin / m.extent(1), begin % m.extent(1));
     });
-}
-
-// One row of an output map reads one row of an input map, `shift` columns to the right.
-void gather_row(const float* from, std::ptrdiff_t width, std::ptrdiff_t shift, std::size_t stride,
-                std::span<float> to) {
-    const auto step = static_cast<std::ptrdiff_t>(stride), n = std::ssize(to);
-    const auto first_at_least = [&](std::ptrdiff_t column) {  // place that reads it or one beyond
-        return std::clamp<std::ptrdiff_t>((column - shift + step - 1) / step, 0, n);
-    };
-    const std::ptrdiff_t begin = shift >= 0 ? 0 : first_at_least(0);
-    const std::ptrdiff_t end = shift >= width ? 0 : first_at_least(width);
-    std::fill_n(to.data(), begin, 0.0f);
-    if (step == 1) std::copy(from + begin + shift, from + end + shift, to.data() + begin);
-    else
-        for (std::ptrdiff_t i = begin; i < end; ++i) to.data()[i] = from[i * step + shift];
-    std::fill(to.data() + end, to.data() + n, 0.0f);
 }
 
 }  // namespace
 
-void gather_patches(const window& kernel, const extents& in, const extents& out,
-                    const_activations x, activations patches, pare::thread_pool& run) {
-    const std::size_t n_images = x.cols() / in.pixels();
-    for_each_channel(patches.rows(), run, [&](std::size_t r) {
-        const std::size_t ky = r % kernel.size() / kernel.width, kx = r % kernel.width;
-        const auto shift =
-            static_cast<std::ptrdiff_t>(kx) - static_cast<std::ptrdiff_t>(kernel.left);
-        for (std::size_t i = 0; i < n_images; ++i)
-            for (std::size_t y = 0; y < out.height; ++y) {
-                const auto to =
-                    patches.row_span(r).subspan(i * out.pixels() + y * out.width, out.width);
-                const std::size_t row = y * kernel.stride + ky;  // counted from the padding on
-                if (row < kernel.top || row >= kernel.top + in.height) {
-                    std::fill(to.begin(), to.end(), 0.0f);
-                    continue;
-                }
-                const float* const from =
-                    &x(r / kernel.size(), i * in.pixels() + (row - kernel.top) * in.width);
-                gather_row(from, static_cast<std::ptrdiff_t>(in.width), shift, kernel.stride, to);
+void add_shortcut(pare::maps<const float> x, pare::maps<float> y, pare::thread_pool& run) {
+    const std::size_t stride = x.extent(2) / y.extent(2);
+    const std::size_t before = (y.extent(1) - x.extent(1)) / 2;
+    for_each_map(y, run, [&](std::size_t i, std::size_t c) {
+        const bool lacks = c < before || c >= before + x.extent(1);
+        for (std::size_t r = 0; r < y.extent(2); ++r) {
+            float* const to = &y(i, c, r, 0);
+            if (!lacks) {
+                const float* const from = &x(i, c - before, r * stride, 0);
+                for (std::size_t p = 0; p < y.extent(3); ++p) to[p] += from[p * stride];
             }
+            for (std::size_t p = 0; p < y.extent(3); ++p) to[p] = std::max(to[p], 0.0f);
+        }
     });
 }
 
-void scale_and_shift(activations x, std::span<const float> scale, std::span<const float> shift,
-                     bool relu, pare::thread_pool& run) {
-    const float least = relu ? 0.0f : -INFINITY;
-    for_each_channel(x.rows(), run, [&](std::size_t c) {
-        for (float& value : x.row_span(c)) value = std::max(value * scale[c] + shift[c], least);
-    });
-}
-
-void add_shortcut(const extents& in, const extents& out, const_activations x, activations y,
+void pool_largest(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
                   pare::thread_pool& run) {
-    const std::size_t stride = in.height / out.height, before = (out.channels - in.channels) / 2;
-    const std::size_t n_images = y.cols() / out.pixels();
-    for_each_channel(in.channels, run, [&](std::size_t c) {
-        for (std::size_t i = 0; i < n_images; ++i)
-            for (std::size_t row = 0; row < out.height; ++row) {
-                const float* from = &x(c, i * in.pixels() + row * stride * in.width);
-                float* to = &y(before + c, i * out.pixels() + row * out.width);
-                for (std::size_t w = 0; w < out.width; ++w) to[w] += from[w * stride];
+    for_each_map(y, run, [&](std::size_t i, std::size_t c) {
+        for (std::size_t r = 0; r < y.extent(2); ++r)
+            for (std::size_t p = 0; p < y.extent(3); ++p) {
+                float most = -INFINITY;
+                for (std::size_t v = 0; v < over.kernel.height; ++v)
+                    for (std::size_t u = 0; u < over.kernel.width; ++u)
+                        most = std::max(
+                            most, x(i, c, r * over.stride.height + v, p * over.stride.width + u));
+                y(i, c, r, p) = most;
             }
-    });
-    for_each_channel(out.channels, run, [&](std::size_t c) {
-        for (float& value : y.row_span(c)) value = std::max(value, 0.0f);
     });
 }
 
-void pool_average(std::size_t pixels, const_activations x, activations y, pare::thread_pool& run) {
-    for_each_channel(x.rows(), run, [&](std::size_t c) {
-        for (std::size_t i = 0; i < y.cols(); ++i)
-            y(c, i) = tools::sum_of(x.row_span(c).subspan(i * pixels, pixels)) /
-                      static_cast<float>(pixels);
+void pool_average(pare::maps<const float> x, pare::maps<float> y, pare::thread_pool& run) {
+    const std::size_t pixels = x.extent(2) * x.extent(3);
+    for_each_map(y, run, [&](std::size_t i, std::size_t c) {
+        y(i, c, 0, 0) = tools::sum_of({&x(i, c, 0, 0), pixels}) / static_cast<float>(pixels);
     });
 }
 

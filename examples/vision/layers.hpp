@@ -3,36 +3,22 @@
 #ifndef PARE_EXAMPLES_VISION_LAYERS_HPP
 #define PARE_EXAMPLES_VISION_LAYERS_HPP
 
-#include "architecture.hpp"
-
-#include <pare/core/tensor_view.hpp>
 #include <pare/core/thread_pool.hpp>
+#include <pare/kernel/maps.hpp>
 
-#include <span>
-
-// What is no matrix product. Activations of a batch are (channels, images * pixels): the pixels of
-// all images side by side are the tokens of a product.
+// What is no convolution.
 
 namespace vision {
 
-using activations = pare::matrix_view<float>;
-using const_activations = pare::matrix_view<const float>;
-
-/// The inputs of each output pixel: patches (channels * kernel, images * out.pixels()), rows in the
-/// order of the weights. x (in.channels, images * in.pixels()).
-void gather_patches(const window& kernel, const extents& in, const extents& out,
-                    const_activations x, activations patches, pare::thread_pool& run);
-
-/// x = x * scale + shift per channel, then perhaps ReLU.
-void scale_and_shift(activations x, std::span<const float> scale, std::span<const float> shift,
-                     bool relu, pare::thread_pool& run);
-
 /// See `residual`.
-void add_shortcut(const extents& in, const extents& out, const_activations x, activations y,
+void add_shortcut(pare::maps<const float> x, pare::maps<float> y, pare::thread_pool& run);
+
+/// See `max_pool`.
+void pool_largest(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
                   pare::thread_pool& run);
 
-/// See `average_pool`. y (channels, images).
-void pool_average(std::size_t pixels, const_activations x, activations y, pare::thread_pool& run);
+/// See `average_pool`. y (images, channels, 1, 1).
+void pool_average(pare::maps<const float> x, pare::maps<float> y, pare::thread_pool& run);
 
 }  // namespace vision
 

@@ -5,54 +5,49 @@
 #include "common/error.hpp"
 #include "common/report.hpp"
 #include "common/tensors.hpp"
+#include "layers.hpp"
+
+#include <pare/kernel/convolution.hpp>
+#include <pare/kernel/depthwise.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <utility>
 
 namespace vision {
 
-namespace {
-
-// Output pixels of a product at least: images whose maps have fewer go together.
-constexpr std::size_t pixels_at_once = 1024;
-
-std::size_t images_at_once(const step& s) {
-    return std::max<std::size_t>(1, pixels_at_once / s.out.pixels());
-}
-
-// A kernel of one pixel reads the maps as they lie.
-bool needs_patches(const convolution& c) { return c.kernel.size() != 1 || c.kernel.stride != 1; }
-
-}  // namespace
-
 checkpoint::checkpoint(const std::filesystem::path& path)
     : path_(path),
       file_(tools::value_of(pare::io::safetensors_reader::open(path.c_str()), path.string())),
-      architecture_(recognise_resnet(file_)) {}
+      architecture_(recognise(file_)) {}
 
 pare::io::tensor_info checkpoint::tensor(const std::string& name) const {
     return tools::value_of(file_.find(name), name);
 }
 
-workspace::workspace(const architecture& a, std::size_t n_images) {
-    std::array<std::size_t, architecture::n_slots> sizes{a.input.channels * a.input.pixels()};
+workspace::workspace(const architecture& a, std::size_t n_images, std::size_t n_threads) {
+    std::array<std::size_t, architecture::n_slots> sizes{a.input.each.size()};
     std::size_t n_patches = 0;
     for (const step& s : a.steps) {
-        sizes[s.to] = std::max(sizes[s.to], s.out.channels * s.out.pixels());
-        if (const auto* const c = std::get_if<convolution>(&s.what); c && needs_patches(*c))
-            n_patches = std::max(n_patches, s.in.channels * c->kernel.size() * s.out.pixels() *
-                                                std::min(n_images, images_at_once(s)));
+        sizes[s.to] = std::max(sizes[s.to], s.out.size());
+        const auto* const c = std::get_if<convolution>(&s.what);
+        if (c && !c->depthwise)
+            n_patches = std::max(n_patches,
+                                 pare::workspace_floats(
+                                     c->over, {n_images, s.in.channels, s.in.height, s.in.width}));
     }
     const auto make = [](std::size_t n) {
         return tools::value_of(pare::buffer<float>::make(n), "activations");
     };
     for (std::size_t i = 0; i < sizes.size(); ++i) slots_[i] = make(sizes[i] * n_images);
-    patches_ = make(n_patches);
+    patches_ = make(n_patches * n_threads);
 }
 
-activations workspace::slot(std::size_t which, const extents& e) {
-    return {slots_[which].data(), e.channels, n_images_ * e.pixels()};
+pare::maps<float> workspace::slot(std::size_t which, const extents& e) {
+    return {slots_[which].data(),
+            {n_images_, e.channels, e.height, e.width},
+            {e.pixels(), n_images_ * e.pixels(), e.width, 1}};
 }
 
 model::model(const checkpoint& source, const tools::recipe& r,
@@ -63,7 +58,7 @@ model::model(const checkpoint& source, const tools::recipe& r,
         layers_.emplace_back();
         if (const auto* const c = std::get_if<convolution>(&s.what)) {
             layers_.back() = load(*c, r, !keep_dense.contains(c->name), statistics);
-            told();
+            if (!c->depthwise) told();
         }
     }
 }
@@ -74,78 +69,84 @@ model::layer model::load(const convolution& c, const tools::recipe& r, bool comp
         return tools::read_floats(source_->tensor(name));
     };
     layer l;
-    const auto seen = statistics.find(c.name);
-    l.weights = tools::load_linear(
-        source_->tensor(c.name + ".weight"), compressed ? r : tools::recipe{},
-        seen == statistics.end() ? pare::prune::calibration{} : seen->second.view(), *run_);
-    l.compressed = compressed;
-    if (c.norm.empty()) {
-        l.shift = read(c.name + ".bias");
-        l.scale.assign(l.shift.size(), 1.0f);
-    } else {
-        l.gain = read(c.norm + ".weight");
-        l.offset = read(c.norm + ".bias");
-        set_norm(l, read(c.norm + ".running_mean"), read(c.norm + ".running_var"));
+    const std::string weight = c.name + ".weight";
+    if (c.depthwise) l.filters = read(weight);
+    else {
+        const auto seen = statistics.find(c.name);
+        l.weights = tools::load_linear(
+            source_->tensor(weight), compressed ? r : tools::recipe{},
+            seen == statistics.end() ? pare::prune::calibration{} : seen->second.view(), *run_);
+        l.compressed = compressed;
     }
+    std::vector<float> bias;
+    if (c.has_bias) bias = read(c.name + ".bias");
+    if (c.norm.empty()) {
+        l.bias = std::move(bias);
+        return l;
+    }
+    l.gain = read(c.norm + ".weight");
+    l.offset = read(c.norm + ".bias");
+    std::vector<float> mean = read(c.norm + ".running_mean");  // with the bias, which it takes away
+    for (std::size_t i = 0; i < bias.size(); ++i) mean[i] -= bias[i];
+    set_norm(l, mean, read(c.norm + ".running_var"));
     return l;
 }
 
 void model::set_norm(layer& l, std::span<const float> mean, std::span<const float> variance) const {
     l.scale.resize(l.gain.size());
-    l.shift.resize(l.gain.size());
+    l.bias.resize(l.gain.size());
     for (std::size_t c = 0; c < l.gain.size(); ++c) {
         l.scale[c] = l.gain[c] / std::sqrt(variance[c] + architecture().norm_eps);
-        l.shift[c] = l.offset[c] - mean[c] * l.scale[c];
+        l.bias[c] = l.offset[c] - mean[c] * l.scale[c];
     }
 }
 
-// Writes normalised images into slot 0.
+workspace model::make_workspace(std::size_t n_images) const {
+    return {architecture(), n_images, run_->size()};
+}
+
+// Writes images into slot 0 as the network sees them.
 void model::show(const images& from, std::size_t first, std::size_t n, workspace& w) const {
-    const vision::architecture& a = architecture();
-    const std::size_t pixels = a.input.pixels();
+    const image_format& seen = architecture().input;
+    const std::size_t pixels = seen.each.pixels();
     w.n_images_ = n;
-    const activations x = w.slot(0, a.input);
+    const pare::maps<float> x = w.slot(0, seen.each);
     run_->parallel_for(n, 1, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i)
-            for (std::size_t c = 0; c < x.rows(); ++c)
-                for (std::size_t p = 0; p < pixels; ++p)
-                    x(c, i * pixels + p) =
-                        (static_cast<float>(from[first + i][c * pixels + p]) / 255.0f - a.mean[c]) /
-                        a.deviation[c];
+            for (std::size_t c = 0; c < seen.each.channels; ++c) {
+                float* const to = &x(i, c, 0, 0);
+                for (std::size_t p = 0; p < pixels; ++p) {
+                    const std::uint8_t byte = from[first + i][c * pixels + p];
+                    const int value = seen.is_signed ? static_cast<std::int8_t>(byte) : byte;
+                    to[p] = (static_cast<float>(value) - seen.mean[c]) * seen.scale[c];
+                }
+            }
     });
 }
 
-void model::multiply(std::size_t i, workspace& w, const observer& seen) const {
+void model::convolve(std::size_t i, workspace& w, const pare::epilogue& after) const {
     const step& s = architecture().steps[i];
-    if (!std::holds_alternative<convolution>(s.what)) return;
     const auto& c = std::get<convolution>(s.what);
-    const const_activations all_x = w.slot(s.from, s.in);
-    const activations all_y = w.slot(s.to, s.out);
-    for (std::size_t first = 0; first < w.n_images_; first += images_at_once(s)) {
-        const std::size_t n = std::min(images_at_once(s), w.n_images_ - first);
-        const auto of_images = [&](auto all, const extents& e) {
-            return all.block(0, first * e.pixels(), e.channels, n * e.pixels());
-        };
-        const_activations x = of_images(all_x, s.in);
-        if (needs_patches(c)) {
-            const activations patches(w.patches_.data(), s.in.channels * c.kernel.size(),
-                                      n * s.out.pixels());
-            gather_patches(c.kernel, s.in, s.out, x, patches, *run_);
-            x = patches;
-        }
-        if (seen) seen(c.name, x.transposed());
-        layers_[i].weights->apply(x.transposed(), of_images(all_y, s.out).transposed(), {}, *run_);
-    }
+    const layer& l = layers_[i];
+    const pare::maps<float> x = w.slot(s.from, s.in), y = w.slot(s.to, s.out);
+    if (c.depthwise)
+        tools::value_of(pare::convolve_depthwise(
+                            {l.filters.data(), s.out.channels, l.filters.size() / s.out.channels},
+                            c.over, x, y, *run_, after),
+                        c.name);
+    else l.weights->convolve(c.over, x, y, w.patches_.span(), *run_, after);
 }
 
-void model::finish(std::size_t i, workspace& w) const {
+void model::take(std::size_t i, workspace& w) const {
     const step& s = architecture().steps[i];
-    const activations y = w.slot(s.to, s.out);
-    if (const auto* const c = std::get_if<convolution>(&s.what))
-        scale_and_shift(y, layers_[i].scale, layers_[i].shift, c->relu, *run_);
-    else if (std::holds_alternative<residual>(s.what))
-        add_shortcut(s.in, s.out, w.slot(s.from, s.in), y, *run_);
-    else pool_average(s.in.pixels(), w.slot(s.from, s.in), y, *run_);
+    const pare::maps<float> x = w.slot(s.from, s.in), y = w.slot(s.to, s.out);
+    if (const auto* const c = std::get_if<convolution>(&s.what)) {
+        using enum pare::activation;
+        convolve(i, w, {layers_[i].bias, layers_[i].scale, c->relu ? relu : none});
+    } else if (const auto* const pool = std::get_if<max_pool>(&s.what))
+        pool_largest(pool->over, x, y, *run_);
+    else if (std::holds_alternative<residual>(s.what)) add_shortcut(x, y, *run_);
+    else pool_average(x, y, *run_);
 }
 
 void model::forward(const images& from, std::size_t first, workspace& w,
@@ -153,39 +154,45 @@ void model::forward(const images& from, std::size_t first, workspace& w,
     show(from, first, logits.rows(), w);
     const std::vector<step>& steps = architecture().steps;
     for (std::size_t i = 0; i < steps.size(); ++i) {
-        multiply(i, w, seen);
-        finish(i, w);
+        const auto* const c = std::get_if<convolution>(&steps[i].what);
+        if (seen && c && !c->depthwise) seen(*c, w.slot(steps[i].from, steps[i].in));
+        take(i, w);
     }
-    const const_activations found = w.slot(steps.back().to, steps.back().out);
+    const pare::maps<float> found = w.slot(steps.back().to, steps.back().out);
     for (std::size_t i = 0; i < logits.rows(); ++i)
-        for (std::size_t c = 0; c < logits.cols(); ++c) logits(i, c) = found(c, i);
+        for (std::size_t c = 0; c < logits.cols(); ++c) logits(i, c) = found(i, c, 0, 0);
 }
 
-void model::estimate_norm(layer& l, const_activations products) const {
-    std::vector<float> mean(products.rows()), variance(products.rows());
-    run_->parallel_for(products.rows(), 1, [&](std::size_t begin, std::size_t end) {
+void model::estimate_norm(layer& l, pare::maps<const float> products) const {
+    const std::size_t channels = products.extent(1);
+    const std::size_t n = products.extent(0) * products.extent(2) * products.extent(3);
+    std::vector<float> mean(channels), variance(channels);
+    run_->parallel_for(channels, 1, [&](std::size_t begin, std::size_t end) {
         for (std::size_t c = begin; c < end; ++c) {
             double sum = 0.0, squares = 0.0;
-            for (const float x : products.row_span(c)) {
+            for (const float x : std::span(&products(0, c, 0, 0), n)) {  // images lie side by side
                 sum += static_cast<double>(x);
                 squares += static_cast<double>(x) * static_cast<double>(x);
             }
-            const double n = static_cast<double>(products.cols()), m = sum / n;
+            const double m = sum / static_cast<double>(n);
             mean[c] = static_cast<float>(m);
-            variance[c] = static_cast<float>(std::max(0.0, squares / n - m * m));
+            variance[c] =
+                static_cast<float>(std::max(0.0, squares / static_cast<double>(n) - m * m));
         }
     });
     set_norm(l, mean, variance);
 }
 
 void model::reestimate_norms(const images& from, const std::function<void()>& told) {
-    workspace w(architecture(), from.size());
+    workspace w = make_workspace(from.size());
     show(from, 0, from.size(), w);
     const std::vector<step>& steps = architecture().steps;
     for (std::size_t i = 0; i < steps.size(); ++i) {
-        multiply(i, w, {});
-        if (!layers_[i].gain.empty()) estimate_norm(layers_[i], w.slot(steps[i].to, steps[i].out));
-        finish(i, w);
+        if (!layers_[i].gain.empty()) {
+            convolve(i, w, {});
+            estimate_norm(layers_[i], w.slot(steps[i].to, steps[i].out));
+        }
+        take(i, w);
         told();
     }
 }
@@ -199,9 +206,10 @@ pare::layer_report model::report() const {
 
 std::size_t model::bytes() const {
     std::size_t bytes = 0;
-    for (const layer& l : layers_)
-        if (l.weights)
-            bytes += l.weights->report().bytes + (l.scale.size() + l.shift.size()) * sizeof(float);
+    for (const layer& l : layers_) {
+        if (l.weights) bytes += l.weights->report().bytes;
+        bytes += (l.filters.size() + l.scale.size() + l.bias.size()) * sizeof(float);
+    }
     return bytes;
 }
 

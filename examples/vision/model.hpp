@@ -7,9 +7,9 @@
 #include "common/linear.hpp"
 #include "common/statistics.hpp"
 #include "dataset.hpp"
-#include "layers.hpp"
 
 #include <pare/core/buffer.hpp>
+#include <pare/kernel/maps.hpp>
 
 #include <array>
 #include <filesystem>
@@ -39,15 +39,17 @@ class checkpoint {
     vision::architecture architecture_;
 };
 
-/// The memory of a batch: activations of every slot, and the patches of a convolution.
+/// The memory of a batch: activations of every slot, images side by side within a channel so that
+/// they go through products together, and patches of convolutions.
 class workspace {
   public:
     /// @param n_images  that fit at most
-    workspace(const architecture& a, std::size_t n_images);
+    /// @param n_threads that gather patches at once
+    workspace(const architecture& a, std::size_t n_images, std::size_t n_threads);
 
   private:
     friend class model;
-    activations slot(std::size_t which, const extents& e);
+    pare::maps<float> slot(std::size_t which, const extents& e);
 
     std::size_t n_images_ = 0;  // of the present batch
     std::array<pare::buffer<float>, architecture::n_slots> slots_;
@@ -57,20 +59,21 @@ class workspace {
 /// Statistics of what convolutions read, by name; see calibrate().
 using layer_statistics = std::map<std::string, tools::input_statistics>;
 
-/// A network whose convolutions went through a recipe, but for those that stay dense.
+/// A network whose convolutions went through a recipe, but for those that stay dense, as depthwise
+/// ones always do: they have no columns to choose from.
 ///
-/// A batch norm is a scale and a shift per output channel, applied together with the ReLU in a pass
-/// over the products that is needed anyway. Rejected: folding scales into the weights, which would
-/// have saliencies compare output channels by another measure, and a norm estimated anew could not
-/// be put in without packing again.
+/// A batch norm is a scale and a bias per output channel, applied with the ReLU where a product is
+/// stored. Rejected: folding scales into the weights, which would have saliencies compare output
+/// channels by another measure, and a norm estimated anew could not be put in without packing
+/// again.
 class model {
   public:
-    /// Called with a convolution's name and its inputs (tokens, in_features).
-    using observer = std::function<void(const std::string&, pare::matrix_view<const float>)>;
+    /// Called with a convolution that is not depthwise and its input.
+    using observer = std::function<void(const convolution&, pare::maps<const float>)>;
 
     /// @param statistics  of each convolution that the recipe compresses, where its saliency needs
     ///                    them; else empty
-    /// @param told        called after each convolution
+    /// @param told        called after each convolution but depthwise ones
     /// @throws tools::failure
     model(
         const checkpoint& source, const tools::recipe& r, const std::set<std::string>& keep_dense,
@@ -78,6 +81,7 @@ class model {
         const std::function<void()>& told = [] {});
 
     const vision::architecture& architecture() const { return source_->architecture(); }
+    workspace make_workspace(std::size_t n_images) const;
 
     /// logits (images, classes) of images [first, first + logits.rows()).
     void forward(const images& from, std::size_t first, workspace& w,
@@ -97,19 +101,19 @@ class model {
   private:
     struct layer {
         std::unique_ptr<tools::linear> weights;
+        std::vector<float> filters;  // (channels, taps) of a depthwise one, which has no weights
         bool compressed = false;
         std::vector<float> gain, offset;  // of the batch norm; empty: none
-        std::vector<float> scale, shift;  // what follows of it and its statistics; or of the bias
+        std::vector<float> scale, bias;   // what follows of it and its statistics
     };
 
     layer load(const convolution& c, const tools::recipe& r, bool compressed,
                const layer_statistics& statistics) const;
     void set_norm(layer& l, std::span<const float> mean, std::span<const float> variance) const;
     void show(const images& from, std::size_t first, std::size_t n, workspace& w) const;
-    // A step in two halves: the product of a convolution, and all that is none.
-    void multiply(std::size_t i, workspace& w, const observer& seen) const;
-    void finish(std::size_t i, workspace& w) const;
-    void estimate_norm(layer& l, const_activations products) const;
+    void take(std::size_t step, workspace& w) const;
+    void convolve(std::size_t step, workspace& w, const pare::epilogue& after) const;
+    void estimate_norm(layer& l, pare::maps<const float> products) const;
 
     const checkpoint* source_;
     pare::thread_pool* run_;

@@ -14,10 +14,13 @@ namespace vision {
 namespace {
 
 constexpr const char* about =
-    "Runs a ResNet for CIFAR-10 dense and compressed, and measures size, accuracy and speed.\n";
+    "Runs a small convolutional network (ResNets for CIFAR-10, DS-CNN, LeNet) dense and "
+    "compressed,\n"
+    "and measures size, accuracy and speed.\n";
 
 constexpr const char* notes =
-    "A recipe compresses the convolutions, their weights flattened to (out, in * height * width).\n"
+    "A recipe compresses the convolutions, their weights flattened to (out, in * height * width),\n"
+    "and fully connected layers; depthwise convolutions stay dense.\n"
     "The first layer and the classifier stay dense: 0.4 % of the weights of a ResNet-20, and two\n"
     "points of its top-1 at nm:2:4. --keep-dense names others, or with '' none.\n"
     "bits/w, weight bytes, sparsity and saliency (kept / total, mean over layers weighted by "
@@ -42,7 +45,10 @@ std::optional<options> parse_options(int argc, char** argv) {
     CLI::App app(about, "pare_vision");
     app.footer(notes);
     app.add_option("--model", o.model, "A .safetensors file");
-    app.add_option("--data", o.data, "Images to measure on: CIFAR-10's binary records");
+    app.add_option(
+        "--data", o.data,
+        "Images to measure on: records of a class byte and the pixels, as CIFAR-10's; for "
+        "LeNet MNIST's images in idx format, the labels beside them");
     app.add_option("--recipe", recipes, "What to do to the weights (--list-recipes)");
     const CLI::Option* const kept =
         app.add_option("--keep-dense", keep_dense,

@@ -23,10 +23,13 @@ class workbench {
   public:
     explicit workbench(const options& o)
         : o_(o), threads_(o.threads), source_(o.model),
-          data_(read_records(o.data, source_.architecture(), o.limit)), keep_dense_(kept()),
+          data_(read_images(o.data, source_.architecture(), o.limit)), keep_dense_(kept()),
           dense_(build({}, {})) {
+        if (o.reestimate_norms && !has_norms())
+            throw tools::usage_error("--reestimate-bn: the batch norms of " + source_.name() +
+                                     " are folded into its weights, there is none to estimate");
         if (!o.calibration.empty())
-            calibration_ = read_records(o.calibration, source_.architecture(), n_calibrating);
+            calibration_ = read_images(o.calibration, source_.architecture(), n_calibrating);
     }
 
     void introduce() const;
@@ -36,7 +39,8 @@ class workbench {
     row measure(const model& m, const tools::recipe& recipe) const;
 
   private:
-    std::vector<std::string> layer_names() const;
+    std::vector<std::string> layer_names(bool depthwise = false) const;
+    bool has_norms() const;
     std::set<std::string> kept() const;
     model build(const tools::recipe& recipe, const layer_statistics& statistics);
     const layer_statistics& statistics_for(const tools::recipe& recipe);
@@ -50,11 +54,21 @@ class workbench {
     std::map<bool, layer_statistics> statistics_;  // by whether with inverse Hessian
 };
 
-std::vector<std::string> workbench::layer_names() const {
+// Of those that a recipe may compress, or of the depthwise ones.
+std::vector<std::string> workbench::layer_names(bool depthwise) const {
     std::vector<std::string> names;
     for (const step& s : source_.architecture().steps)
-        if (const auto* const c = std::get_if<convolution>(&s.what)) names.push_back(c->name);
+        if (const auto* const c = std::get_if<convolution>(&s.what); c && c->depthwise == depthwise)
+            names.push_back(c->name);
     return names;
+}
+
+bool workbench::has_norms() const {
+    const std::vector<step>& steps = source_.architecture().steps;
+    return std::any_of(steps.begin(), steps.end(), [](const step& s) {
+        const auto* const c = std::get_if<convolution>(&s.what);
+        return c && !c->norm.empty();
+    });
 }
 
 std::set<std::string> workbench::kept() const {
@@ -65,7 +79,7 @@ std::set<std::string> workbench::kept() const {
     for (const std::string& name : *o_.keep_dense)
         if (std::find(names.begin(), names.end(), name) == names.end())
             throw tools::usage_error("--keep-dense: the model has no layer '" + name +
-                                     "'; there are" + list);
+                                     "' to compress; there are" + list);
     if (o_.keep_dense->size() == names.size())
         throw tools::usage_error("--keep-dense leaves no layer to compress");
     return *o_.keep_dense;
@@ -103,6 +117,8 @@ void workbench::introduce() const {
     std::printf("%s: %s, %zu layers, left dense: %s; %zu thread%s\n", source_.name().c_str(),
                 source_.architecture().name.c_str(), layer_names().size(),
                 kept.empty() ? "none" : kept.c_str(), o_.threads, o_.threads == 1 ? "" : "s");
+    if (const std::size_t n = layer_names(true).size(); n != 0)
+        std::printf("%zu depthwise layers beside them, which no recipe touches\n", n);
     std::printf("measured on %zu images of %s\n", data_.size(), o_.data.c_str());
     if (o_.reestimate_norms)
         std::printf("batch norms of recipes estimated again on %zu images of %s\n",

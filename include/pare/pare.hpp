@@ -12,6 +12,8 @@
 #include "core/thread_pool.hpp"
 #include "kernel/attention_error.hpp"
 #include "kernel/convert.hpp"
+#include "kernel/convolution.hpp"
+#include "kernel/depthwise.hpp"
 #include "kernel/gemm.hpp"
 #include "kernel/lserve.hpp"
 #include "kernel/token_select.hpp"

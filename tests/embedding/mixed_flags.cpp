@@ -125,6 +125,28 @@ bool run_search(const weight_array& weights) {
     return bool{pare::prune::permutation_plan::make(channels, layers)};
 }
 
+/// A convolution, then a depthwise one. @return the sum of what came out, -1 for a refusal
+float run_convolutions(const weight_array& weights) {
+    constexpr std::array<std::size_t, 4> in{2, 3, 8, 7}, out{2, 16, 4, 4};
+    const pare::window halving{{3, 3}, {2, 2}, pare::padding::same({8, 7}, {3, 3}, {2, 2})};
+    const pare::packed::dense<float> dense{16, 27, weights.data()};  // as if packed
+    std::array<float, 2 * 3 * 8 * 7> x;
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 5);
+    std::array<float, 2 * 16 * 4 * 4> y, z;
+    std::array<float, 27 * 32> workspace;
+    const pare::maps<float> between(y.data(), out);
+    pare::thread_pool pool(2);
+    if (!pare::convolve(dense, halving, pare::maps<const float>(x.data(), in), between, workspace,
+                        pool, {.then = pare::activation::relu6}) ||
+        !pare::convolve_depthwise({weights.data(), 16, 9},
+                                  {.kernel = {3, 3}, .around = {1, 1, 1, 1}}, between,
+                                  pare::maps<float>(z.data(), out), pool))
+        return -1.0f;
+    float sum = 0.0f;
+    for (const float v : z) sum += v;
+    return sum;
+}
+
 }  // namespace
 
 float MIXED_FLAGS_NAME(const char* path);
@@ -146,6 +168,7 @@ float MIXED_FLAGS_NAME(const char* path) {
           run_layer<pare::prune::dense, float>(path, weights, x),
           run_layer<pare::prune::hinm<2, 4, 8>, pare::f16>(path, weights, x),
           run_layer<pare::prune::flex_hinm<1, 4, 24>, float>(path, weights, x),
+          run_convolutions(weights),
           run_cache<pare::kv::a2sf, pare::kv::uniform>(pare::kv::element::f16),
           run_cache<pare::kv::h2o, pare::kv::ada<>>(pare::kv::element::i8),
           run_cache<pare::kv::key_norm, pare::kv::pyramid>(pare::kv::element::i4),

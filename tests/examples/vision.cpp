@@ -1,209 +1,85 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#include "vision/model.hpp"
-
-#include "common/error.hpp"
-#include "common/tensors.hpp"
-#include "examples/model_file.hpp"
-#include "io/files.hpp"
-#include "support/catch.hpp"
-#include "support/data.hpp"
-#include "support/metrics.hpp"
-#include "vision/calibrate.hpp"
-#include "vision/evaluate.hpp"
 #include "vision/run.hpp"
 
+#include "common/tensors.hpp"
+#include "naive_network.hpp"
+#include "support/catch.hpp"
+#include "support/data.hpp"
+#include "vision/calibrate.hpp"
+#include "vision/evaluate.hpp"
+#include "vision_files.hpp"
+
 #include <nlohmann/json.hpp>
-#include <algorithm>
 #include <cmath>
-#include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
+// What pare_vision does, with ResNets for CIFAR; other networks are in vision_networks.cpp.
+
 namespace {
 
-namespace fs = std::filesystem;
-using pare::testing::max_abs_error, pare::testing::temporary_folder, pare::testing::tensors;
+using namespace pare::testing;
 
-constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
-const std::set<std::string> ends{"conv1", "linear"};
-
-/// A checkpoint and the models made of it.
-struct loaded {
-    explicit loaded(const fs::path& path) : source(path) {}
-    vision::model make(const std::string& recipe, const vision::layer_statistics& seen = {},
-                       const std::set<std::string>& dense = ends) {
-        return {source, tools::parse_recipe(recipe), dense, seen, run};
-    }
-    vision::images read(const fs::path& file, std::size_t most = all) const {
-        return vision::read_records(file, source.architecture(), most);
-    }
-    vision::checkpoint source;
-    pare::thread_pool run{2};
-};
-
-// ResNet-8 of 2, 4 and 8 channels, 3 classes; variances are positive.
+// ResNet-8 of 2, 4 and 8 channels, 3 classes.
 tensors small_model() {
-    pare::random random(5);
-    tensors t;
-    const auto add = [&](const std::string& name, std::vector<std::size_t> shape) {
-        t[name] = pare::testing::random_tensor(std::move(shape), random);
+    made_up_network made(5);
+    const auto add = [&](const std::string& at, const std::string& n, std::size_t in,
+                         std::size_t out) {
+        made.add_weight(at + "conv" + n, {out, in, 3, 3}, false);
+        made.add_norm(at + "bn" + n, out);
     };
-    const auto add_convolution = [&](const std::string& at, const std::string& n, std::size_t in,
-                                     std::size_t out) {
-        add(at + "conv" + n + ".weight", {out, in, 3, 3});
-        for (const char* const part : {".weight", ".bias", ".running_mean", ".running_var"})
-            add(at + "bn" + n + part, {out});
-        for (float& v : t[at + "bn" + n + ".running_var"].values) v = 1.0f + v * v;
-    };
-    add_convolution("", "1", 3, 2);
+    add("", "1", 3, 2);
     for (std::size_t s = 1, in = 2; s <= 3; ++s) {
         const std::size_t out = std::size_t{1} << s;
         const std::string at = "layer" + std::to_string(s) + ".0.";
-        add_convolution(at, "1", in, out);
-        add_convolution(at, "2", out, out);
+        add(at, "1", in, out);
+        add(at, "2", out, out);
         in = out;
     }
-    add("linear.weight", {3, 8});
-    add("linear.bias", {3});
-    return t;
+    made.add_weight("linear", {3, 8}, true);
+    return made.get();
 }
 
-std::string random_records(std::size_t n) {
-    pare::random random(9);
-    std::string bytes;
-    for (std::size_t i = 0; i < n; ++i) {
-        bytes += static_cast<char>(random.below(3));
-        for (int p = 0; p < 3072; ++p) bytes += static_cast<char>(random.below(256));
-    }
-    return bytes;
-}
-
-// The network by its definition, in double, pixel by pixel. Maps are (image, channel, y, x).
-struct maps {
-    std::size_t n, channels, size;
-    std::vector<double> values;
-
-    maps(std::size_t images, std::size_t c, std::size_t s)
-        : n(images), channels(c), size(s), values(images * c * s * s) {}
-    double& at(std::size_t i, std::size_t c, std::size_t y, std::size_t x) {
-        return values[((i * channels + c) * size + y) * size + x];
-    }
+// The small model and 20 images, in files.
+struct small_files : model_and_data {
+    explicit small_files(const tensors& t = small_model())
+        : model_and_data(t, random_records(20, 3072, 3)) {}
 };
 
-class by_definition {
-  public:
-    by_definition(const tensors& t, bool norms_of_batch) : t_(t), norms_of_batch_(norms_of_batch) {}
-
-    std::vector<float> logits(const vision::images& of) {
-        constexpr double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
-        maps x(of.size(), 3, 32);
-        for (std::size_t i = 0; i < x.values.size(); ++i)
-            x.values[i] = (of.pixels[i] / 255.0 - mean[i / 1024 % 3]) / deviation[i / 1024 % 3];
-        x = convolve(x, "", "1", 1);
-        relu(x);
-        for (const std::string at : {"layer1.0.", "layer2.0.", "layer3.0."}) {
-            maps y = convolve(x, at, "1", at[5] == '1' ? 1 : 2);
-            relu(y);
-            y = convolve(y, at, "2", 1);
-            const std::size_t stride = x.size / y.size, before = (y.channels - x.channels) / 2;
-            for (std::size_t i = 0; i < y.n; ++i)
-                for (std::size_t c = 0; c < x.channels; ++c)
-                    for (std::size_t v = 0; v < y.size; ++v)
-                        for (std::size_t u = 0; u < y.size; ++u)
-                            y.at(i, before + c, v, u) += x.at(i, c, v * stride, u * stride);
-            relu(y);
-            x = y;
-        }
-        std::vector<float> found;
-        for (std::size_t i = 0; i < x.n; ++i)
-            for (std::size_t k = 0; k < 3; ++k) {
-                double sum = value("linear.bias", k);
-                for (std::size_t c = 0; c < 8; ++c)
-                    for (std::size_t p = 0; p < 64; ++p)
-                        sum += value("linear.weight", k * 8 + c) * x.at(i, c, p / 8, p % 8) / 64;
-                found.push_back(static_cast<float>(sum));
-            }
-        return found;
-    }
-
-  private:
-    double value(const std::string& name, std::size_t i) const {
-        return static_cast<double>(t_.at(name).values[i]);
-    }
-    static void relu(maps& x) {
-        for (double& v : x.values) v = std::max(v, 0.0);
-    }
-    maps convolve(maps& x, const std::string& at, const std::string& n, std::size_t stride) const {
-        const std::string conv = at + "conv" + n + ".weight";
-        maps y(x.n, t_.at(conv).shape[0], x.size / stride);
-        for (std::size_t i = 0; i < y.n; ++i)
-            for (std::size_t c = 0; c < y.channels; ++c)
-                for (std::size_t p = 0; p < y.size * y.size; ++p)
-                    for (std::size_t k = 0; k < x.channels * 9; ++k) {
-                        const std::size_t v = p / y.size * stride + k % 9 / 3,
-                                          u = p % y.size * stride + k % 3;
-                        if (v >= 1 && v <= x.size && u >= 1 && u <= x.size)
-                            y.at(i, c, p / y.size, p % y.size) +=
-                                value(conv, c * x.channels * 9 + k) * x.at(i, k / 9, v - 1, u - 1);
-                    }
-        normalise(y, at + "bn" + n);
+std::vector<float> naive_logits(const tensors& t, const vision::images& of, bool norms_of_batch) {
+    constexpr double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
+    const naive_network net(t, 1e-5, norms_of_batch);
+    maps x(of.size(), 3, 32, 32);
+    for (std::size_t i = 0; i < x.values.size(); ++i)
+        x.values[i] = (of.pixels[i] / 255.0 - mean[i / 1024 % 3]) / deviation[i / 1024 % 3];
+    const auto convolve = [&](maps& from, const std::string& at, const std::string& n,
+                              std::size_t stride) {
+        maps y = net.convolve(from, at + "conv" + n,
+                              {from.height / stride, from.width / stride, stride, 1, 1});
+        net.normalise(y, at + "bn" + n);
         return y;
+    };
+    x = convolve(x, "", "1", 1);
+    x.relu();
+    for (const std::string at : {"layer1.0.", "layer2.0.", "layer3.0."}) {
+        const std::size_t stride = at[5] == '1' ? 1 : 2;
+        maps y = convolve(x, at, "1", stride);
+        y.relu();
+        y = convolve(y, at, "2", 1);
+        const std::size_t before = (y.channels - x.channels) / 2;
+        for (std::size_t i = 0; i < y.n; ++i)
+            for (std::size_t c = 0; c < x.channels; ++c)
+                for (std::size_t v = 0; v < y.height; ++v)
+                    for (std::size_t u = 0; u < y.width; ++u)
+                        y.at(i, before + c, v, u) += x.at(i, c, v * stride, u * stride);
+        y.relu();
+        x = y;
     }
-    void normalise(maps& y, const std::string& norm) const {
-        const std::size_t pixels = y.size * y.size;
-        for (std::size_t c = 0; c < y.channels; ++c) {
-            double mean = value(norm + ".running_mean", c),
-                   variance = value(norm + ".running_var", c);
-            const auto for_each = [&](auto&& visit) {
-                for (std::size_t i = 0; i < y.n * pixels; ++i)
-                    visit(y.values[(i / pixels * y.channels + c) * pixels + i % pixels]);
-            };
-            if (norms_of_batch_) {
-                const auto count = static_cast<double>(y.n * pixels);
-                mean = variance = 0.0;
-                for_each([&](double v) { mean += v / count; });
-                for_each([&](double v) { variance += (v - mean) * (v - mean) / count; });
-            }
-            for_each([&](double& v) {
-                v = (v - mean) / std::sqrt(variance + 1e-5) * value(norm + ".weight", c) +
-                    value(norm + ".bias", c);
-            });
-        }
-    }
-
-    const tensors& t_;
-    bool norms_of_batch_;
-};
-
-double largest(const std::vector<float>& x) {
-    double most = 0.0;
-    for (const float v : x) most = std::max(most, std::abs(static_cast<double>(v)));
-    return most;
+    x = net.average(x);
+    return net.convolve(x, "linear").as_floats();
 }
-
-/// The small model and 20 images, in files.
-struct small_files {
-    explicit small_files(const tensors& t = small_model()) {
-        pare::testing::write_model(model, t, "");
-        pare::testing::write_text(data, random_records(20));
-    }
-    temporary_folder folder;
-    std::string model = folder / "small.safetensors", data = folder / "small.bin";
-};
-
-std::string refusal(const std::string& model, const std::string& data) {
-    try {
-        const vision::checkpoint source(model);
-        vision::read_records(data, source.architecture(), all);
-    } catch (const tools::failure& e) {
-        return e.what();
-    }
-    return "";
-}
-
-// Logits are sums of a few dozen products, seven times in a row, each of them rounded.
-constexpr double rounding = 1e-5;
 
 }  // namespace
 
@@ -240,11 +116,11 @@ TEST_CASE("a network computes what its layers are by definition, on any number o
     const vision::images images = net.read(files.data);
     REQUIRE(images.size() == 20);
     const std::vector<float> found = vision::logits_of(net.make("dense"), images);
-    const std::vector<float> expected = by_definition(t, false).logits(images);
+    const std::vector<float> expected = naive_logits(t, images, false);
     CHECK(max_abs_error(found, expected) < rounding * largest(expected));
 
     pare::thread_pool alone(1);
-    const vision::model single(net.source, {}, ends, {}, alone);
+    const vision::model single(net.source, {}, {}, {}, alone);
     CHECK(vision::logits_of(single, images) == found);
 }
 
@@ -257,43 +133,11 @@ TEST_CASE("norms estimated again are those of the images, layer after layer") {
     loaded net(files.model);
     const vision::images images = net.read(files.data);
     vision::model dense = net.make("dense");
-    const std::vector<float> expected = by_definition(t, true).logits(images);
+    const std::vector<float> expected = naive_logits(t, images, true);
     CHECK(max_abs_error(vision::logits_of(dense, images), expected) > 0.1 * largest(expected));
     dense.reestimate_norms(images);
     CHECK(max_abs_error(vision::logits_of(dense, images), expected) <
           10 * rounding * largest(expected));
-}
-
-TEST_CASE("patches are what the kernel covers, zeros where it leaves the image") {
-    const vision::extents in{2, 5, 4};
-    struct shape {
-        vision::window kernel;
-        std::size_t height, width;  // of the output
-    };
-    const auto [kernel, height, width] = GENERATE(
-        shape{{3, 3, 1, 1, 1}, 5, 4}, shape{{3, 3, 2, 1, 1}, 3, 2}, shape{{3, 3, 2, 0, 0}, 3, 2},
-        shape{{1, 1, 2, 0, 0}, 3, 2}, shape{{5, 2, 1, 2, 0}, 5, 4}, shape{{2, 7, 3, 0, 3}, 2, 2},
-        shape{{1, 9, 1, 0, 8}, 5, 4});
-    CAPTURE(kernel.height, kernel.width, kernel.stride, kernel.top, kernel.left);
-    const vision::extents out{0, height, width};
-    constexpr std::size_t n = 3;
-    std::vector<float> x(2 * n * 20);
-    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i + 1);
-    const std::size_t rows = 2 * kernel.size(), cols = n * out.pixels();
-    std::vector<float> found(rows * cols, -1.0f), expected(rows * cols);
-    for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t p = 0; p < cols; ++p) {
-            const std::size_t pixel = p % out.pixels();
-            const std::size_t v = pixel / width * kernel.stride + r % kernel.size() / kernel.width,
-                              u = pixel % width * kernel.stride + r % kernel.width;
-            if (v < kernel.top || v >= kernel.top + 5 || u < kernel.left || u >= kernel.left + 4)
-                continue;
-            expected[r * cols + p] = x[r / kernel.size() * n * 20 + p / out.pixels() * 20 +
-                                       (v - kernel.top) * 4 + u - kernel.left];
-        }
-    pare::thread_pool run(2);
-    vision::gather_patches(kernel, in, out, {x.data(), 2, n * 20}, {found.data(), rows, cols}, run);
-    CHECK(found == expected);
 }
 
 TEST_CASE("a recipe compresses all layers but those that stay dense") {
@@ -421,7 +265,7 @@ TEST_CASE("a model that is not understood is refused by the name of what is wron
     SECTION("another network") {
         t.clear();
         t["tok_embeddings.weight"] = {{1}, {1.0f}};
-        named = "conv1.weight";
+        named = "ResNets for CIFAR-10";
     }
     const small_files files(t);
     CHECK_THAT(refusal(files.model, files.data), Catch::Contains(named));

@@ -34,9 +34,9 @@ struct small_layer {
     }
     // Runs what should be refused, with y as it was.
     errc refusal(matrix_view<const float> in, matrix_view<float> out,
-                 std::span<const float> bias = {}) {
+                 const pare::epilogue& after = {}) {
         const matrix before = y;
-        const auto refused = gemm(weights, in, out, pare::serial{}, {.bias = bias});
+        const auto refused = gemm(weights, in, out, pare::serial{}, after);
         REQUIRE_FALSE(refused);
         CHECK(y.data() == before.data());
         return refused.error().code;
@@ -78,10 +78,13 @@ TEST_CASE_METHOD(small_layer, "gemm refuses shapes that disagree and leaves y al
     CHECK(refusal(x.view().transposed(), y.view()) == errc::shape_mismatch);
 }
 
-TEST_CASE_METHOD(small_layer, "gemm refuses a bias of another length") {
-    const std::vector<float> bias(rows + 1);
-    CHECK(refusal(x.view(), y.view(), bias) == errc::shape_mismatch);
-    CHECK(refusal(x.view(), y.view(), std::span(bias).first(rows - 1)) == errc::shape_mismatch);
+TEST_CASE_METHOD(small_layer, "gemm refuses a bias or a scale of another length") {
+    const std::vector<float> all(rows + 1);
+    for (const std::size_t n : {rows - 1, rows + 1}) {
+        const auto other = std::span(all).first(n);
+        CHECK(refusal(x.view(), y.view(), {.bias = other}) == errc::shape_mismatch);
+        CHECK(refusal(x.view(), y.view(), {.scale = other}) == errc::shape_mismatch);
+    }
 }
 
 TEST_CASE_METHOD(small_layer, "gemm refuses a view whose rows and columns are both scattered") {

@@ -84,25 +84,27 @@ struct shape {
     bool x_feature_major = false, y_feature_major = false;
 };
 
-/// Runs y = x W^T + bias on small integers, whose sums are exact in any order, and tells whether
-/// every output is right and nothing else was written.
+/// Runs y = x W^T with an epilogue on small integers, whose sums are exact in any order, and tells
+/// whether every output is right and nothing else was written.
 template <class Packed>
 bool gemm_is_exact(const shape& s, std::uint64_t seed, const any_executor& run = {}) {
     pare::random random(seed);
     const Packed weights(matrix::integers(s.rows, s.cols, 4, seed), seed + 1);
     const matrix x_values = matrix::integers(s.tokens, s.cols, 8, seed + 2);
     const matrix bias = matrix::integers(1, random.below(2) * s.rows, 99, seed + 3);
+    const matrix scale = matrix::integers(1, random.below(2) * s.rows, 2, seed + 4);
+    const epilogue after{bias.data(), scale.data(), static_cast<activation>(random.below(3))};
     activations x(s.tokens, s.cols, s.x_feature_major, random);
     activations y(s.tokens, s.rows, s.y_feature_major, random);
     for (std::size_t t = 0; t < s.tokens; ++t)
         for (std::size_t c = 0; c < s.cols; ++c) x.view()(t, c) = x_values(t, c);
 
-    if (!gemm(weights, x.view(), y.view(), run, {.bias = bias.data()})) return false;
+    if (!gemm(weights, x.view(), y.view(), run, after)) return false;
     for (std::size_t t = 0; t < s.tokens; ++t)
         for (std::size_t r = 0; r < s.rows; ++r) {
-            float sum = bias.cols() == 0 ? 0.0f : bias(0, r);
+            float sum = 0.0f;
             for (std::size_t c = 0; c < s.cols; ++c) sum += weights.dense()(r, c) * x_values(t, c);
-            if (y.view()(t, r) != sum) return false;
+            if (y.view()(t, r) != kernel::finish(after, r, sum)) return false;
         }
     return y.only_inside_written();
 }

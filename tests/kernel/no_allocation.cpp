@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pare/cache.hpp>
 #include <pare/core/thread_pool.hpp>
+#include <pare/kernel/convolution.hpp>
+#include <pare/kernel/depthwise.hpp>
 #include <pare/kernel/gemm.hpp>
 #include <pare/kv/ada.hpp>
 #include <pare/kv/snapkv.hpp>
@@ -113,6 +115,28 @@ TEST_CASE("gemm and gemv allocate nothing, on any executor") {
     const bool done = gemv(weights, x.data(), y.data(), pool).has_value();
     const int after = n_allocations;
     CHECK(done);
+    CHECK(after == before);
+}
+
+TEST_CASE("convolutions allocate nothing, on any executor") {
+    constexpr pare::window over{.kernel = {3, 3}, .around = {1, 1, 1, 1}};
+    const packed_matrix<2, 4, float> weights(matrix::uniform(30, 90, 1), 2);
+    const matrix filters = matrix::uniform(30, 9, 3), x = matrix::uniform(10, 900, 4);
+    matrix y(30, 900), z(30, 900);
+    const pare::maps<const float> in(x.data().data(), {1, 10, 30, 30});
+    const pare::maps<float> between(y.data().data(), {1, 30, 30, 30}),
+        out(z.data().data(), {1, 30, 30, 30});
+    std::vector<float> workspace(2 * pare::workspace_floats(over, in.extents()));
+    pare::serial serial;
+    pare::thread_pool pool(2);
+    int done = 0;
+    const int before = n_allocations;
+    done += convolve(weights, over, in, between, workspace, serial).has_value();
+    done += convolve(weights, over, in, between, workspace, pool).has_value();
+    done += convolve_depthwise(filters.view(), over, between, out, serial).has_value();
+    done += convolve_depthwise(filters.view(), over, between, out, pool).has_value();
+    const int after = n_allocations;
+    CHECK(done == 4);
     CHECK(after == before);
 }
 

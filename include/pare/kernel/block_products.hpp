@@ -41,7 +41,7 @@ void in_row_ranges(std::size_t rows, std::size_t most, std::size_t others, Execu
 template <packed::block_weights Layout>
 void few_tokens_rows(const Layout& w, std::size_t first, std::size_t end,
                      matrix_view<const float> x, matrix_view<float> y,
-                     std::span<const float> bias) noexcept {
+                     const epilogue& after) noexcept {
     constexpr std::size_t stride = Layout::band_cols;
     alignas(64) std::array<float, few_tokens * stride> near_x;
     alignas(64) std::array<float, few_tokens * 1024> sums;
@@ -60,15 +60,15 @@ void few_tokens_rows(const Layout& w, std::size_t first, std::size_t end,
         }
         for (std::size_t r = row; r < row + n; ++r)
             for (std::size_t t = 0; t < x.rows(); ++t)
-                y(t, r) = sums[(r - row) * tokens + t] + bias_of(bias, r);
+                y(t, r) = finish(after, r, sums[(r - row) * tokens + t]);
     }
 }
 
 template <packed::block_weights Layout>
 void gemm_few_tokens(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
-                     std::span<const float> bias, auto& run) noexcept {
+                     const epilogue& after, auto& run) noexcept {
     in_row_ranges(w.rows, w.rows, 1, run, [&](std::size_t, std::size_t first, std::size_t end) {
-        few_tokens_rows(w, first, end, x, y, bias);
+        few_tokens_rows(w, first, end, x, y, after);
     });
 }
 
@@ -86,12 +86,15 @@ void add_bands(const Layout& w, std::size_t first, std::size_t end, matrix_view<
 
 template <std::size_t Tokens, packed::block_weights Layout>
 void panel_rows(const Layout& w, std::size_t first, std::size_t end, matrix_view<const float> x,
-                matrix_view<float> y, std::span<const float> bias) noexcept {
+                matrix_view<float> y, const epilogue& after) noexcept {
     if (y.row_stride() == 1 && y.rows() == Tokens) {  // summed where they belong
         for (std::size_t r = first; r < end; ++r)
             for (std::size_t t = 0; t < Tokens; t += simd::lanes)
-                simd::vecf(bias_of(bias, r)).store_unaligned(&y(t, r));
-        return add_bands<Tokens>(w, first, end, x, &y(0, first), y.col_stride());
+                simd::vecf(0.0f).store_unaligned(&y(t, r));
+        add_bands<Tokens>(w, first, end, x, &y(0, first), y.col_stride());
+        for (std::size_t r = first; r < end && !is_nothing(after); ++r)
+            simd::store_row(&y(0, r), Tokens, after, r, &y(0, r));
+        return;
     }
     constexpr std::size_t rows_at_once = 12 * 1024 / Tokens;
     for (; first < end; first += rows_at_once) {
@@ -99,7 +102,7 @@ void panel_rows(const Layout& w, std::size_t first, std::size_t end, matrix_view
         alignas(64) std::array<float, rows_at_once * Tokens> sums;
         sums.fill(0.0f);
         add_bands<Tokens>(w, first, first + n, x, sums.data(), Tokens);
-        simd::store_panel<Tokens>(sums.data(), bias.empty() ? bias : bias.subspan(first, n),
+        simd::store_panel<Tokens>(sums.data(), part_of(after, first, n),
                                   y.block(0, first, y.rows(), n));
     }
 }
@@ -107,7 +110,7 @@ void panel_rows(const Layout& w, std::size_t first, std::size_t end, matrix_view
 // As many panels of 32 or 16 tokens as it takes; a few left over are no panel.
 template <packed::block_weights Layout>
 void tokens_rows(const Layout& w, std::size_t first, std::size_t end, matrix_view<const float> x,
-                 matrix_view<float> y, std::span<const float> bias) noexcept {
+                 matrix_view<float> y, const epilogue& after) noexcept {
     constexpr std::size_t few = 4;
     for (std::size_t t = 0, n = 0; t < x.rows(); t += n) {
         n = x.rows() - t;
@@ -115,26 +118,26 @@ void tokens_rows(const Layout& w, std::size_t first, std::size_t end, matrix_vie
         const auto part = [&](auto view) { return view.block(t, 0, n, view.cols()); };
         if (n > 16 + few) {
             at_most(32);
-            panel_rows<32>(w, first, end, part(x), part(y), bias);
+            panel_rows<32>(w, first, end, part(x), part(y), after);
         } else if (n > few) {
             at_most(16);
-            panel_rows<16>(w, first, end, part(x), part(y), bias);
+            panel_rows<16>(w, first, end, part(x), part(y), after);
         } else {
-            few_tokens_rows(w, first, end, part(x), part(y), bias);
+            few_tokens_rows(w, first, end, part(x), part(y), after);
         }
     }
 }
 
 template <packed::block_weights Layout>
 void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
-                 std::span<const float> bias, auto& run) noexcept {
+                 const epilogue& after, auto& run) noexcept {
     constexpr std::size_t at_once = 32;
     in_row_ranges(w.rows, w.rows, (x.rows() + at_once - 1) / at_once, run,
                   [&](std::size_t panel, std::size_t first, std::size_t end) {
                       const std::size_t t = panel * at_once, left = x.rows() - t;
                       const std::size_t n = left < at_once ? left : at_once;
                       tokens_rows(w, first, end, x.block(t, 0, n, x.cols()),
-                                  y.block(t, 0, n, y.cols()), bias);
+                                  y.block(t, 0, n, y.cols()), after);
                   });
 }
 

@@ -12,7 +12,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <type_traits>
 
 // Products with so few tokens that output channels, not tokens, lie in lanes.
@@ -98,15 +97,11 @@ class few_sums {
     alignas(64) std::array<float, tiles_at_once * few_tokens * packed::tile_rows> sums_{};
 };
 
-inline float bias_of(std::span<const float> bias, std::size_t row) noexcept {
-    return bias.empty() ? 0.0f : bias[row];
-}
-
 // Tiles [first, end), at most tiles_at_once.
 template <packed::n_m_weights Layout>
 void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
                       matrix_view<const float> x, matrix_view<float> y,
-                      std::span<const float> bias) noexcept {
+                      const epilogue& after) noexcept {
     few_sums sums(x.rows());
     sums.add(w, first, end, [&](std::size_t t, std::size_t begin, std::size_t stop, float* to) {
         std::size_t c = begin;
@@ -116,17 +111,17 @@ void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
     });
     const std::size_t row = first * packed::tile_rows;
     for (std::size_t r = row; r < end * packed::tile_rows && r < w.rows; ++r)
-        for (std::size_t t = 0; t < x.rows(); ++t) y(t, r) = sums(r - row, t) + bias_of(bias, r);
+        for (std::size_t t = 0; t < x.rows(); ++t) y(t, r) = finish(after, r, sums(r - row, t));
 }
 
 template <packed::n_m_weights Layout>
 void gemm_few_tokens(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
-                     std::span<const float> bias, auto& run) noexcept {
+                     const epilogue& after, auto& run) noexcept {
     run.parallel_for(
         Layout::tiles(w.rows), tiles_at_once / 2, [&](std::size_t begin, std::size_t end) {
             for (; begin < end; begin += tiles_at_once) {
                 const std::size_t stop = end - begin < tiles_at_once ? end : begin + tiles_at_once;
-                few_tokens_block(w, begin, stop, x, y, bias);
+                few_tokens_block(w, begin, stop, x, y, after);
             }
         });
 }
@@ -155,7 +150,7 @@ void gather(const Layout& w, std::size_t tile, std::size_t begin, std::size_t en
 template <packed::hinm_weights Layout>
 void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
                       matrix_view<const float> x, matrix_view<float> y,
-                      std::span<const float> bias) noexcept {
+                      const epilogue& after) noexcept {
     using one = std::integral_constant<std::size_t, 1>;
     few_sums sums(x.rows());
     const std::size_t tile = first / w.tile_rows, at = w.compact_row(first) / packed::tile_rows;
@@ -174,17 +169,17 @@ void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
     add(w.compact_grouped(), w.dense);
     for (std::size_t i = first; i < end; ++i) {
         const std::size_t r = w.output(i);
-        for (std::size_t t = 0; t < x.rows(); ++t) y(t, r) = sums(i - first, t) + bias_of(bias, r);
+        for (std::size_t t = 0; t < x.rows(); ++t) y(t, r) = finish(after, r, sums(i - first, t));
     }
 }
 
 template <packed::hinm_weights Layout>
 void gemm_few_tokens(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
-                     std::span<const float> bias, auto& run) noexcept {
+                     const epilogue& after, auto& run) noexcept {
     run.parallel_for(w.n_tiles(), 1, [&](std::size_t tile, std::size_t end_tile) {
         for (; tile < end_tile; ++tile)
             w.in_blocks(tile, tiles_at_once, [&](std::size_t first, std::size_t end) {
-                few_tokens_block(w, first, end, x, y, bias);
+                few_tokens_block(w, first, end, x, y, after);
             });
     });
 }

@@ -18,12 +18,12 @@
 
 namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 
-/// y = x W^T + bias for packed weights W (out_features, in_features), x (tokens, in_features) and
-/// y (tokens, out_features), each token-major (columns consecutive) or feature-major (rows
-/// consecutive: pass `view.transposed()`), independently; hinm weights want more than 12 tokens
-/// feature-major (transpose() makes them so), and take them by twelve otherwise. y must overlap
-/// neither x nor the bias: what it then holds is undefined. Allocates nothing; uses about 180 KiB
-/// of stack. The same bits for every executor and thread count.
+/// y = x W^T for packed weights W (out_features, in_features), x (tokens, in_features) and y
+/// (tokens, out_features), then what the epilogue says; each token-major (columns consecutive) or
+/// feature-major (rows consecutive: pass `view.transposed()`), independently; hinm weights want
+/// more than 12 tokens feature-major (transpose() makes them so), and take them by twelve
+/// otherwise. y must overlap neither x nor the bias: what it then holds is undefined. Allocates
+/// nothing; uses about 180 KiB of stack. The same bits for every executor and thread count.
 /// @return shape_mismatch, or not_contiguous for a view with neither stride 1; y is then untouched.
 template <packed::known_weights Weights, executor Executor = serial>
 status gemm(const Weights& weights, matrix_view<const float> x, matrix_view<float> y,
@@ -31,22 +31,22 @@ status gemm(const Weights& weights, matrix_view<const float> x, matrix_view<floa
     const auto& w = weights.view();
     if (x.cols() != w.cols || y.cols() != w.rows || x.rows() != y.rows())
         return error{errc::shape_mismatch, "gemm: x (tokens, in), y (tokens, out) and W disagree"};
-    if (!after.bias.empty() && after.bias.size() != w.rows)
-        return error{errc::shape_mismatch, "gemm: one bias per output channel"};
+    if (!fits(after, w.rows))
+        return error{errc::shape_mismatch, "gemm: one bias and one scale per output channel"};
     if ((x.col_stride() != 1 && x.row_stride() != 1) ||
         (y.col_stride() != 1 && y.row_stride() != 1))
         return error{errc::not_contiguous, "gemm: x and y need consecutive rows or columns"};
     if (y.empty()) return {};
 #if PARE_HAS_SIMD
-    if (x.rows() <= detail::few_tokens) detail::gemm_few_tokens(w, x, y, after.bias, run);
+    if (x.rows() <= detail::few_tokens) detail::gemm_few_tokens(w, x, y, after, run);
     else if (!packed::hinm_weights<Weights> || x.row_stride() == 1)
-        detail::gemm_panels(w, x, y, after.bias, run);
+        detail::gemm_panels(w, x, y, after, run);
     else
         for (std::size_t t = 0; t < x.rows(); t += detail::few_tokens) {
             const std::size_t left = x.rows() - t;
             const std::size_t n = left < detail::few_tokens ? left : detail::few_tokens;
             detail::gemm_few_tokens(w, x.block(t, 0, n, x.cols()), y.block(t, 0, n, y.cols()),
-                                    after.bias, run);
+                                    after, run);
         }
 #else
     run.parallel_for(w.rows, packed::tile_rows, [&](std::size_t begin, std::size_t end) {
@@ -56,7 +56,7 @@ status gemm(const Weights& weights, matrix_view<const float> x, matrix_view<floa
     return {};
 }
 
-/// y = W x + bias for one token, x (in_features), y (out_features).
+/// y = W x for one token, x (in_features), y (out_features).
 template <packed::known_weights Weights, executor Executor = serial>
 status gemv(const Weights& weights, std::span<const float> x, std::span<float> y,
             Executor&& run = {}, const epilogue& after = {}) noexcept {
@@ -67,7 +67,6 @@ status gemv(const Weights& weights, std::span<const float> x, std::span<float> y
 }  // namespace pare::kernel::inline PARE_ARCH_NAMESPACE
 
 namespace pare {
-using kernel::epilogue;
 using kernel::gemm;
 using kernel::gemv;
 }  // namespace pare

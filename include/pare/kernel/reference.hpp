@@ -12,8 +12,8 @@
 
 namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 
-/// The scalar twin of every gemm and gemv, and the definition of their answer: y = x W^T + bias for
-/// the output channels output(i), i in [first, end), each the sum over the stored weights of its
+/// The scalar twin of every gemm and gemv, and the definition of their answer: y = x W^T for the
+/// output channels output(i), i in [first, end), each the sum over the stored weights of its
 /// row in the layout's order, in float. x (tokens, in_features), y (tokens,
 /// out_features), any strides. @pre shapes agree
 template <packed::layout Layout>
@@ -26,7 +26,7 @@ void gemm_ref(const Layout& weights, std::size_t first, std::size_t end, matrix_
             weights.for_each_weight(i, [&](std::size_t c, typename Layout::value_type code) {
                 sum += to_float(code) * x(t, c);
             });
-            y(t, r) = sum + (after.bias.empty() ? 0.0f : after.bias[r]);
+            y(t, r) = finish(after, r, sum);
         }
 }
 

@@ -7,12 +7,12 @@
 #include "../core/tensor_view.hpp"
 #include "../packed/hinm.hpp"
 #include "../packed/n_m.hpp"
+#include "epilogue.hpp"
 #include "simd/n_m_panel.hpp"
 #include "simd/panel.hpp"
 
 #include <array>
 #include <cstddef>
-#include <span>
 #include <type_traits>
 
 // Products with so many tokens that they, not output channels, lie in lanes.
@@ -75,7 +75,7 @@ inline void in_panel(std::size_t tokens, std::size_t panel, auto&& visit) noexce
 
 template <packed::n_m_weights Layout, class Executor>
 void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
-                 std::span<const float> bias, Executor& run) noexcept {
+                 const epilogue& after, Executor& run) noexcept {
     const std::size_t panels = (x.rows() + panel_tokens - 1) / panel_tokens;
     // Every block packs its panels anew, so blocks are large; smaller where threads share them out.
     std::size_t block_rows = sums_floats / panel_tokens;
@@ -93,8 +93,7 @@ void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float>
                                   [&](std::size_t k, std::size_t n_cols, float* panel) {
                                       simd::pack_panel<Tokens>(x.block(t, k, n, n_cols), panel);
                                   });
-                         simd::store_panel<Tokens>(sums.data(),
-                                                   bias.empty() ? bias : bias.subspan(row, n_rows),
+                         simd::store_panel<Tokens>(sums.data(), part_of(after, row, n_rows),
                                                    y.block(t, row, n, n_rows));
                      });
         }
@@ -104,7 +103,7 @@ void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float>
 // Places [first, end) of a tile times a panel of tokens; tokens consecutive in x.
 template <std::size_t Tokens, packed::hinm_weights Layout>
 void panel_block(const Layout& w, std::size_t first, std::size_t end, matrix_view<const float> x,
-                 matrix_view<float> y, std::span<const float> bias) noexcept {
+                 matrix_view<float> y, const epilogue& after) noexcept {
     panel_sums<Tokens> sums;
     const std::size_t tile = first / w.tile_rows, at = w.compact_row(first) / packed::tile_rows;
     const auto add = [&](const auto& part, std::size_t first_col) {
@@ -118,21 +117,19 @@ void panel_block(const Layout& w, std::size_t first, std::size_t end, matrix_vie
     if (w.dense > 0) add(w.compact_dense(), 0);
     add(w.compact_grouped(), w.dense);
     if (w.in_place)
-        return simd::store_panel<Tokens>(sums.data(),
-                                         bias.empty() ? bias : bias.subspan(first, end - first),
+        return simd::store_panel<Tokens>(sums.data(), part_of(after, first, end - first),
                                          y.block(0, first, y.rows(), end - first));
     const float* row = sums.data();
     for (std::size_t i = first; i < end; ++i, row += Tokens) {
         const std::size_t r = w.output(i);
-        simd::store_panel<Tokens>(row, bias.empty() ? bias : bias.subspan(r, 1),
-                                  y.block(0, r, y.rows(), 1));
+        simd::store_panel<Tokens>(row, part_of(after, r, 1), y.block(0, r, y.rows(), 1));
     }
 }
 
 // A panel after the other, so that its activations stay near while all tiles gather from them.
 template <packed::hinm_weights Layout>
 void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
-                 std::span<const float> bias, auto& run) noexcept {
+                 const epilogue& after, auto& run) noexcept {
     const std::size_t panels = (x.rows() + panel_tokens - 1) / panel_tokens;
     run.parallel_for(w.n_tiles() * panels, 1, [&](std::size_t begin, std::size_t stop) {
         for (std::size_t item = begin; item < stop; ++item)
@@ -142,7 +139,7 @@ void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float>
                                      [&](std::size_t first, std::size_t end) {
                                          panel_block<Tokens>(w, first, end,
                                                              x.block(t, 0, n, x.cols()),
-                                                             y.block(t, 0, n, y.cols()), bias);
+                                                             y.block(t, 0, n, y.cols()), after);
                                      });
                      });
     });

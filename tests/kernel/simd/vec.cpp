@@ -59,6 +59,14 @@ TEMPLATE_TEST_CASE("load reads lanes elements and no more", "", float, pare::f16
     }
 }
 
+TEST_CASE("load_even takes every other float and reads two vectors and no more") {
+    for (const fence side : {fence::before, fence::after}) {
+        fenced_array<float> fenced(counted(2 * lanes), side);
+        const auto even = elements(pare::simd::load_even(fenced.data()));
+        for (std::size_t l = 0; l < lanes; ++l) CHECK(even[l] == static_cast<float>(2 * l + 1));
+    }
+}
+
 TEST_CASE("store_low_halves drops the upper halves and writes nothing beyond") {
     for (std::size_t misalignment = 0; misalignment < 64; misalignment += 2)
         for (const std::uint32_t first : {0u, 0x7ffffu, 0xfffffff0u, 0x12348000u}) {

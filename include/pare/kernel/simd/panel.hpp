@@ -5,11 +5,11 @@
 
 #include "../../core/tensor_view.hpp"
 #include "../epilogue.hpp"
+#include "activation.hpp"
 #include "vec.hpp"
 
 #include <array>
 #include <cstddef>
-#include <span>
 
 #if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
@@ -47,30 +47,42 @@ void pack_panel(matrix_view<const float> x, float* panel) noexcept {
     for (std::size_t k = done_cols; k < cols; ++k) pack_column<Tokens>(x, k, panel + k * Tokens);
 }
 
-/// y(t, r) = sums[r * Tokens + t] + bias[r] for every element of y.
+/// to[t] = sums[t] of output channel r, finished; they may be the same.
+inline void store_row(const float* sums, std::size_t tokens, const kernel::epilogue& after,
+                      std::size_t r, float* to) noexcept {
+    const vecf bias(after.bias.empty() ? 0.0f : after.bias[r]);
+    const vecf scale(after.scale.empty() ? 1.0f : after.scale[r]);
+    std::size_t t = 0;
+    for (; t + lanes <= tokens; t += lanes)
+        activate(after.then, vecf::load_unaligned(sums + t) * scale + bias).store_unaligned(to + t);
+    for (; t < tokens; ++t) to[t] = kernel::finish(after, r, sums[t]);
+}
+
+/// y(t, r) = sums[r * Tokens + t], finished, for every element of y.
 template <std::size_t Tokens>
-void store_panel(const float* sums, std::span<const float> bias, matrix_view<float> y) noexcept {
+void store_panel(const float* sums, const kernel::epilogue& after, matrix_view<float> y) noexcept {
     const std::size_t tokens = y.rows(), rows = y.cols();
     std::size_t done_rows = 0;
     if (y.col_stride() == 1) {
         done_rows = rows / lanes * lanes;
         for (std::size_t r = 0; r < done_rows; r += lanes) {
-            const vecf b = bias.empty() ? vecf(0.0f) : vecf::load_unaligned(&bias[r]);
+            const vecf bias =
+                after.bias.empty() ? vecf(0.0f) : vecf::load_unaligned(&after.bias[r]);
+            const vecf scale =
+                after.scale.empty() ? vecf(1.0f) : vecf::load_unaligned(&after.scale[r]);
             for (std::size_t t = 0; t < tokens; t += 4) {
                 const auto columns = load_transposed(sums + r * Tokens + t, Tokens);
                 const std::size_t n = tokens - t < 4 ? tokens - t : 4;
-                for (std::size_t i = 0; i < n; ++i) (columns[i] + b).store_unaligned(&y(t + i, r));
+                for (std::size_t i = 0; i < n; ++i)
+                    activate(after.then, columns[i] * scale + bias).store_unaligned(&y(t + i, r));
             }
         }
     }
-    for (std::size_t r = done_rows; r < rows; ++r) {
-        const float b = bias.empty() ? 0.0f : bias[r];
-        std::size_t t = 0;
-        if (y.row_stride() == 1)
-            for (; t + lanes <= tokens; t += lanes)
-                (vecf::load_aligned(sums + r * Tokens + t) + vecf(b)).store_unaligned(&y(t, r));
-        for (; t < tokens; ++t) y(t, r) = sums[r * Tokens + t] + b;
-    }
+    for (std::size_t r = done_rows; r < rows; ++r)
+        if (y.row_stride() == 1) store_row(sums + r * Tokens, tokens, after, r, &y(0, r));
+        else
+            for (std::size_t t = 0; t < tokens; ++t)
+                y(t, r) = kernel::finish(after, r, sums[r * Tokens + t]);
 }
 
 }  // namespace pare::simd::inline PARE_ARCH_NAMESPACE

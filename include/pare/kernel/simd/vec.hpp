@@ -276,6 +276,24 @@ inline std::array<vecf, 4> load_transposed(const float* p, std::size_t stride) n
 #endif
 }
 
+/// Every other one of 2 * lanes consecutive floats, from the first on.
+inline vecf load_even(const float* p) noexcept {
+    const vecf a = load(p), b = load(p + lanes);
+#if defined(__AVX512F__)
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(a, even, b);
+#elif defined(__AVX__)
+    const __m256 low = _mm256_permute2f128_ps(a, b, 0x20),
+                 high = _mm256_permute2f128_ps(a, b, 0x31);
+    return _mm256_shuffle_ps(low, high, 0x88);
+#elif defined(__SSE2__)
+    return _mm_shuffle_ps(a, b, 0x88);
+#else
+    return vuzp1q_f32(a, b);
+#endif
+}
+
 }  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
 #endif
 
