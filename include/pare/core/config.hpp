@@ -24,8 +24,11 @@
 #define PARE_ALWAYS_INLINE [[gnu::always_inline]]
 // After the parameters of a lambda of a hot loop: a call would put its registers into memory.
 #define PARE_ALWAYS_INLINE_LAMBDA __attribute__((always_inline))
+// Of a hot loop that wants the registers for itself.
+#define PARE_NEVER_INLINE [[gnu::noinline]]
 #else
 #define PARE_ALWAYS_INLINE
+#define PARE_NEVER_INLINE
 #define PARE_ALWAYS_INLINE_LAMBDA
 #endif
 

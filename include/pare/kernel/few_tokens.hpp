@@ -127,7 +127,7 @@ void gemm_few_tokens(const Layout& w, matrix_view<const float> x, matrix_view<fl
 }
 
 // to[i] = x[stride * column], for the columns [begin, end) of a tile, two of a word at a time.
-// Meanwhile the weights at `next` are asked for, a line every eight columns: memory does not wait.
+// Meanwhile the weights at `next` are asked for, a line every four columns: memory does not wait.
 template <packed::hinm_weights Layout>
 void gather(const Layout& w, std::size_t tile, std::size_t begin, std::size_t end, const float* x,
             auto stride, float* to, const void* next) noexcept {
@@ -138,9 +138,9 @@ void gather(const Layout& w, std::size_t tile, std::size_t begin, std::size_t en
         to[1] = x[stride * (*two >> 16)];
         begin += 2, ++two, to += 2;
     };
-    for (std::size_t line = 0, lines = (end - begin) / 8; line < lines; ++line) {
-        simd::prefetch<2>(next, 64 * line);
-        for (int i = 0; i < 4; ++i) pair();
+    for (std::size_t line = 0, lines = (end - begin) / 4; line < lines; ++line) {
+        simd::prefetch(next, 64 * line);
+        pair(), pair();
     }
     while (begin + 2 <= end) pair();
     if (begin < end) *to = x[stride * w.tile_column(tile, begin)];
@@ -165,6 +165,12 @@ void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
                      else gather(w, tile, begin, stop, &x(t, 0), x.col_stride(), to, next);
                  });
     };
+    // Short lists, each in a place of its own: the rows of these places, the next tile's columns.
+    for (std::size_t i = first; i < end && !w.in_place; i += 16)
+        simd::prefetch<2>(&w.outputs[i], 0);
+    for (std::size_t i = 0; i < w.column_words(); i += 16)
+        simd::prefetch<2>(&w.columns[tile * w.column_words() + i],
+                          w.column_words() * sizeof(std::uint32_t));
     if (w.dense > 0) add(w.compact_dense(), 0);
     add(w.compact_grouped(), w.dense);
     for (std::size_t i = first; i < end; ++i) {

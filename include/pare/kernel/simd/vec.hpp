@@ -133,14 +133,15 @@ inline float sum_of(vecf x) noexcept {
 #endif
 }
 
-/// Asks for the cache line that is `bytes` after p, into the caches from level Level on; any
-/// address is allowed. Always inlined: gcc takes a function that only prefetches for one without
-/// effect, and leaves out the calls that it has not inlined by then.
-template <int Level = 1>
+/// Asks for the cache line that is `bytes` after p, into the caches from level Level on, as one's
+/// own if it will be written; any address is allowed. Always inlined: gcc takes a function that
+/// only prefetches for one without effect, and leaves out the calls that it has not inlined by
+/// then.
+template <int Level = 1, bool ToWrite = false>
 PARE_ALWAYS_INLINE inline void prefetch(const void* p, std::size_t bytes) noexcept {
 #if defined(__GNUC__) || defined(__clang__)
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + bytes),
-                       0, 4 - Level);
+                       ToWrite, 4 - Level);
 #else
     static_cast<void>(p), static_cast<void>(bytes);
 #endif
