@@ -5,6 +5,7 @@
 
 #include "core/buffer.hpp"
 #include "core/executor.hpp"
+#include "packed/block.hpp"
 #include "packed/hinm.hpp"
 #include "packed/n_m.hpp"
 #include "prune/dense.hpp"
@@ -120,6 +121,8 @@ constexpr auto layout_for() noexcept {
     if constexpr (prune::n_of_m_pattern<Pattern>) return packed::n_m<Pattern::n, Pattern::m, T>{};
     else if constexpr (prune::ordered_pattern<Pattern>)
         return packed::hinm<Pattern::kept_of_group, Pattern::group, T>{};
+    else if constexpr (prune::block_pattern<Pattern>)
+        return packed::block<Pattern::block_rows, T>{};
     else return packed::dense<T>{};
 }
 
@@ -155,7 +158,7 @@ result<layer<Layout>> make_layer(std::size_t n_values, std::size_t n_words, laye
 /// allocates the packed layer and scratch of 4 bytes and a bit per weight. A permutation searches
 /// on `run` and is heard by `observe`.
 /// @return the layer; not_a_number, shape_mismatch, missing_calibration, invalid_argument,
-/// out_of_memory, or pattern_violated by a pattern that keeps more than its n of m.
+/// out_of_memory, or pattern_violated by a pattern that keeps what it does not say.
 template <class Saliency, class Pattern, class Codec, class Permutation, executor Executor = serial,
           prune::search_observer Observer = prune::unobserved>
 auto compress(matrix_view<const float> weights,
@@ -195,12 +198,21 @@ auto compress(matrix_view<const float> weights,
             });
     } else {
         if (auto ok = prune::detail::select(recipe.pattern, scores, kept); !ok) return ok.error();
-        return detail::make_layer<layout>(layout::n_values(rows, cols),
-                                          layout::n_indices(rows, cols), report(),
-                                          [&](auto values, auto words) {
-                                              return packed::pack<layout::n, layout::m>(
-                                                  weights, kept, recipe.codec, values, words);
-                                          });
+        if constexpr (packed::block_weights<layout>) {
+            const auto shape = packed::shape_of<Pattern::block_rows>(kept);
+            if (!shape) return shape.error();
+            return detail::make_layer<layout>(layout::n_values(*shape), layout::n_words(*shape),
+                                              report(), [&](auto values, auto words) {
+                                                  return packed::pack<Pattern::block_rows>(
+                                                      weights, kept, recipe.codec, values, words);
+                                              });
+        } else
+            return detail::make_layer<layout>(layout::n_values(rows, cols),
+                                              layout::n_indices(rows, cols), report(),
+                                              [&](auto values, auto words) {
+                                                  return packed::pack<layout::n, layout::m>(
+                                                      weights, kept, recipe.codec, values, words);
+                                              });
     }
 }
 
