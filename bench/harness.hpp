@@ -160,6 +160,7 @@ void register_ceilings();
 void register_conversions();
 void register_attention();
 void register_permutations();
+void register_selections();
 
 /// Shared memory of at least 1 GB, larger than any cache.
 std::span<std::byte> arena();

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     bench::register_products();
     bench::register_attention();
     bench::register_permutations();
+    bench::register_selections();
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
 }

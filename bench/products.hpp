@@ -22,6 +22,10 @@ template <int N, int M, class T>
 auto arrays(const pare::packed::hinm<N, M, T>& w) {
     return std::pair(std::span(w.values, w.n_values(w)), std::span(w.indices, w.n_words(w)));
 }
+template <int B, class T>
+auto arrays(const pare::packed::block<B, T>& w) {
+    return std::pair(std::span(w.values, w.n_values(w)), std::span(w.starts, w.n_words(w)));
+}
 /// In place of a search, which would take longer: any order costs a kernel the same.
 struct any_order {
     template <class Pattern>
@@ -39,6 +43,35 @@ struct any_order {
         return found;
     }
 };
+
+/// In place of a selection, which takes seconds too: as many blocks in every column, at random
+/// rows.
+template <int B>
+struct any_blocks {
+    static constexpr int block_rows = B;
+    float sparsity;
+
+    pare::status check() const noexcept { return {}; }
+    void select(pare::matrix_view<const float> scores, pare::prune::mask_view kept) const noexcept {
+        const std::size_t rows = scores.rows();
+        const auto n = static_cast<std::size_t>(static_cast<double>(rows) *
+                                                (1.0 - static_cast<double>(sparsity)) / B);
+        pare::random draw(1);
+        for (std::size_t c = 0; c < scores.cols(); ++c)
+            for (std::size_t r = 0, left = n, places = rows - n * (B - 1); r < rows; --places) {
+                const bool begins = draw.below(places) < left;  // `left` of the places begin one
+                for (std::size_t i = 0; i < (begins ? B : 1); ++i) kept.set(r++, c, begins);
+                left -= begins;
+            }
+    }
+};
+
+/// Weights that a layout stores.
+std::size_t n_stored(const pare::packed::layout auto& w) {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < w.rows; ++i) w.for_each_weight(i, [&](std::size_t, auto) { ++n; });
+    return n;
+}
 
 /// pare's own kernel over one packed format as an entry. `product(weights, x, y, executor)` is gemm
 /// or gemv; `features`: with x and y by feature whatever the shape says.
@@ -59,7 +92,7 @@ entry own(const std::string& kernel_name, const Recipe& recipe, bool features,
         k.weights = concatenate(values, words);
         k.y = p.y_view(by_feature);
         k.expected = format.expected;
-        k.n_weights = view.rows * view.steps();
+        k.n_weights = n_stored(view);
         k.weight_bytes = view.required_bytes();
         k.run = [product, view, values_bytes, pool, x = p.x(by_feature),
                  y = p.y_view(by_feature)](const std::byte* weights) {
@@ -95,6 +128,18 @@ bool add_own(const std::string& verb, bool (*applies)(const shape&), Product pro
                 pare::recipe{magnitude{}, pattern, pare::quant::cast<T>{}}, true, applies,
                 product));
     };
+    const auto blocks_of = [&]<int B, class T>(T, std::integral_constant<int, B>) {
+        for (const auto& [sparsity, text] :
+             {std::pair{0.5f, "0.5"}, {0.75f, "0.75"}, {0.875f, "0.875"}}) {
+            const std::string name = std::to_string(B) + ':' + text;
+            add(own(verb + "/ubp/" + name,
+                    pare::recipe{magnitude{}, any_blocks<B>{sparsity}, pare::quant::cast<T>{}},
+                    true, applies, product));
+            add(own(verb + "/block/" + name,
+                    pare::recipe{magnitude{}, block<B>{sparsity}, pare::quant::cast<T>{}}, true,
+                    applies, product));
+        }
+    };
     const auto of_dtype = [&](auto t) {
         n_m_of(t, dense{}, "dense");
         n_m_of(t, n_m<2, 4>{}, "n_m/2:4");
@@ -105,6 +150,8 @@ bool add_own(const std::string& verb, bool (*applies)(const shape&), Product pro
         hinm_of(t, std::integral_constant<int, 64>{}, 0.5f, "2:4:v64:0.5");
         hinm_of(t, std::integral_constant<int, 32>{}, 0.75f, "2:4:v32:0.75");
         hinm_of(t, std::integral_constant<int, 64>{}, 0.75f, "2:4:v64:0.75");
+        blocks_of(t, std::integral_constant<int, 8>{});
+        blocks_of(t, std::integral_constant<int, 16>{});
     };
     of_dtype(float{});
     of_dtype(pare::f16{});
