@@ -126,7 +126,12 @@ struct token_of_block {
     void copy_from(const token_of_block& other, std::size_t head_dim) const noexcept {
         set_scale(0, other.scale(0));
         with_element(type, [&]<element E>() {
-            for (std::size_t c = 0; c < head_dim; ++c) copy<E>(other.at<E>(c), at<E>(c));
+            constexpr std::size_t deep = depth_of(E), bytes = block_layout::lane_bytes(E);
+            if (is_key)  // a lane is one token's
+                for (std::size_t c = 0; c < head_dim; c += deep)
+                    std::memcpy(at<E>(c).at, other.at<E>(c).at, bytes);
+            else
+                for (std::size_t c = 0; c < head_dim; ++c) copy<E>(other.at<E>(c), at<E>(c));
         });
     }
 };

@@ -10,8 +10,8 @@ namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
 // The second half of attention_pass: probabilities, and their products with values.
 
-// Logits become probabilities relative to the largest so far; `kept` gets a copy and that
-// largest, for the tap.
+// Logits become probabilities relative to the largest so far; for the tap `kept` gets a copy,
+// (blocks, rows, 32), and that largest.
 inline void attention_pass::to_probabilities(std::span<const kv_block> blocks,
                                              float* kept) noexcept {
     alignas(64) std::array<float, max_group_size> before;
@@ -38,14 +38,14 @@ inline void attention_pass::to_probabilities(std::span<const kv_block> blocks,
             sum = sum + p;
         }
         add_in_lanes(sums_, r, sum);
+        if (kept == nullptr) continue;
+        PARE_UNROLL
+        for (std::size_t v = 0; v < segment_vecs; ++v)
+            load(row + v * lanes)
+                .store_unaligned(kept + (v / block_vecs * n_rows_ + r) * kv::block_tokens +
+                                 v % block_vecs * lanes);
+        kept[n_rows_ * segment_tokens + r] = most_[r];
     }
-    if (kept != nullptr)
-        for (std::size_t r = 0; r < n_rows_; ++r) {
-            const float* const row = logits_ + r * segment_tokens;
-            for (std::size_t v = 0; v < segment_vecs; ++v)
-                load(row + v * lanes).store_unaligned(kept + r * segment_tokens + v * lanes);
-            kept[n_rows_ * segment_tokens + r] = most_[r];
-        }
     if (kv::has_scales(layout_.values)) return to_weights(blocks);
     for (std::size_t r = 0; tiers_differ_ && r < n_rows_; ++r) add_in_lanes(shifts_, r, vecf(0.0f));
 }
@@ -186,20 +186,20 @@ std::size_t attention_pass::add_scores(const kv::tier_rows& tier, std::size_t se
         for (std::size_t t = 0; t < kv::block_tokens; t += lanes) {
             float* const to = sums + t;
             vecf total = vecf(tap.carry) * vecf::load_unaligned(to);
-            const float* p = kept + block * kv::block_tokens + t;
+            const float* p = kept + block * n_rows_ * kv::block_tokens + t;
             if (is_max) {
                 for (std::size_t r = 0; r < n_rows_; r += group_size_) {
                     vecf most(0.0f);
                     for (std::size_t g = 0; g < group_size_; ++g)
                         most = xsimd::max(most,
                                           vecf(factor[r + g]) *
-                                              vecf::load_unaligned(p + (r + g) * segment_tokens));
+                                              vecf::load_unaligned(p + (r + g) * kv::block_tokens));
                     total = fma(vecf(weight(r)), most, total);
                 }
             } else {
                 for (std::size_t r = 0; r < n_rows_; ++r)
                     total =
-                        fma(vecf(factor[r]), vecf::load_unaligned(p + r * segment_tokens), total);
+                        fma(vecf(factor[r]), vecf::load_unaligned(p + r * kv::block_tokens), total);
             }
             total.store_unaligned(to);
         }
