@@ -91,6 +91,8 @@ inline const std::vector<sliding>& slidings() {
         same(2, {16, 15}, {3, 3}, {2, 2}),
         same(1, {20, 33}, {5, 5}, {1, 1}),
         same(1, {33, 34}, {1, 3}, {3, 1}),
+        same(2, {3, 2}, {7, 9}, {1, 1}),
+        same(3, {6, 9}, {3, 4}, {1, 1}),
     };
     return all;
 }

@@ -13,11 +13,29 @@
 namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 namespace detail {
 
-inline void copy_every(std::size_t stride, const float* from, std::size_t n, float* to) noexcept {
-    if (stride == 1) {
-        if (n != 0) std::memcpy(to, from, n * sizeof(float));
-        return;
+// Short rows are the rule: four floats at a time, for which no function is called.
+inline void copy_floats(const float* from, std::size_t n, float* to) noexcept {
+    constexpr std::size_t four = 4 * sizeof(float);
+    if (n > 64) {
+        std::memcpy(to, from, n * sizeof(float));
+    } else if (n >= 4) {
+        for (std::size_t i = 0; i + 4 < n; i += 4) std::memcpy(to + i, from + i, four);
+        std::memcpy(to + n - 4, from + n - 4, four);
+    } else {
+        if (n > 0) to[0] = from[0];
+        if (n > 1) to[1] = from[1];
+        if (n > 2) to[2] = from[2];
     }
+}
+
+inline void fill_zeros(float* to, std::size_t n) noexcept {
+    constexpr float four[4]{};
+    for (; n >= 4; n -= 4, to += 4) std::memcpy(to, four, sizeof(four));
+    copy_floats(four, n, to);
+}
+
+inline void copy_every(std::size_t stride, const float* from, std::size_t n, float* to) noexcept {
+    if (stride == 1) return copy_floats(from, n, to);
     std::size_t i = 0;
 #if PARE_HAS_SIMD
     if (stride == 2)  // a vector reads one beyond the last that it takes
@@ -25,10 +43,6 @@ inline void copy_every(std::size_t stride, const float* from, std::size_t n, flo
             simd::load_even(from + 2 * i).store_unaligned(to + i);
 #endif
     for (; i < n; ++i) to[i] = from[i * stride];
-}
-
-inline void fill_zeros(float* to, std::size_t n) noexcept {
-    for (std::size_t i = 0; i < n; ++i) to[i] = 0.0f;
 }
 
 /// What a tap of a kernel sees along a row of a map: output column j sees j * stride + tap - left.
@@ -63,19 +77,58 @@ class tap_columns {
     std::size_t at_begin_;     // what begin_ sees
 };
 
-/// to[i] = what a tap sees of a channel at output pixel first + i of all images.
+// Below, to[i] = what a tap sees of a map at output pixel first + i.
+
+inline void gather_rows(const window& over, extent_2d in, const float* map, extent_2d tap,
+                        std::size_t first, std::size_t n, float* to) noexcept {
+    const std::size_t width = over.outputs(in).width;
+    const tap_columns columns(tap.width, over, in.width);
+    std::size_t row = first / width, col = first % width;
+    for (; n > 0; ++row, col = 0) {
+        const std::size_t piece = width - col < n ? width - col : n;
+        const std::size_t y = row * over.stride.height + tap.height;  // from the zeros on
+        if (y < over.around.top || y >= over.around.top + in.height) fill_zeros(to, piece);
+        else columns.copy(map + (y - over.around.top) * in.width, col, piece, to);
+        to += piece, n -= piece;
+    }
+}
+
+/// For stride 1 and outputs as wide as the map: a pixel sees the one `shift` further on, but for
+/// those whose row ends before.
+inline void gather_shifted(const window& over, extent_2d in, const float* map, extent_2d tap,
+                           std::size_t first, std::size_t n, float* to) noexcept {
+    const auto place = [](std::size_t i) { return static_cast<std::ptrdiff_t>(i); };
+    const std::ptrdiff_t right = place(tap.width) - place(over.around.left);
+    const std::ptrdiff_t shift =
+        (place(tap.height) - place(over.around.top)) * place(in.width) + right;
+    const auto within = [&](std::ptrdiff_t pixel) {  // counted in `to`
+        const std::ptrdiff_t i = pixel - place(first);
+        return i < 0 ? 0 : static_cast<std::size_t>(i) < n ? static_cast<std::size_t>(i) : n;
+    };
+    const std::size_t begin = within(-shift), end = within(place(area(in)) - shift);
+    fill_zeros(to, begin);
+    if (begin < end) copy_floats(map + place(first + begin) + shift, end - begin, to + begin);
+    fill_zeros(to + end, n - end);
+    const std::ptrdiff_t ends = right < 0 ? 0 : place(in.width) - right;  // columns beyond a row
+    const std::ptrdiff_t n_ends = right < 0 ? -right : right;
+    if (n_ends == 0) return;
+    for (std::size_t row = first - first % in.width; row < first + n; row += in.width) {
+        const std::size_t at = within(place(row) + ends);
+        fill_zeros(to + at, within(place(row) + ends + n_ends) - at);
+    }
+}
+
+/// The pixels of all images one after the other.
 inline void gather_tap(const window& over, const maps<const float>& x, std::size_t channel,
                        extent_2d tap, std::size_t first, std::size_t n, float* to) noexcept {
-    const extent_2d out = over.outputs(map_of(x));
-    const tap_columns columns(tap.width, over, x.extent(3));
-    std::size_t image = first / area(out), row = first % area(out) / out.width;
-    for (std::size_t col = first % out.width; n > 0; col = 0) {
-        const std::size_t left = out.width - col, piece = left < n ? left : n;
-        const std::size_t y = row * over.stride.height + tap.height;  // from the zeros on
-        if (y < over.around.top || y >= over.around.top + x.extent(2)) fill_zeros(to, piece);
-        else columns.copy(&x(image, channel, y - over.around.top, 0), col, piece, to);
-        to += piece, n -= piece;
-        if (++row == out.height) row = 0, ++image;
+    const extent_2d in = map_of(x), out = over.outputs(in);
+    const auto gather =
+        area(over.stride) == 1 && out.width == in.width ? gather_shifted : gather_rows;
+    for (std::size_t p = first, end = first + n; p < end;) {
+        const std::size_t image = p / area(out), at = p % area(out);
+        const std::size_t left = area(out) - at, piece = left < end - p ? left : end - p;
+        gather(over, in, &x(image, channel, 0, 0), tap, at, piece, to + (p - first));
+        p += piece;
     }
 }
 

@@ -50,11 +50,10 @@ class depthwise {
         for (std::size_t row = 0; row < y.rows(); row += block_.height)
             for (std::size_t col = 0; col < y.cols(); col += block_.width) {
                 copy_inputs(x, row, col);
-                if (n_taps() == 9) add_taps<9>(filter);
-                else add_taps<0>(filter);
+                if (n_taps() == 9) add_taps<9>(filter, channel, after);
+                else add_taps<0>(filter, channel, after);
                 store(y.block(row, col, lesser(block_.height, y.rows() - row),
-                              lesser(block_.width, y.cols() - col)),
-                      channel, after);
+                              lesser(block_.width, y.cols() - col)));
             }
     }
 
@@ -90,11 +89,14 @@ class depthwise {
         kernel::detail::fill_zeros(&inputs_[plane(phases_.height - 1, phases_.width)], at_once);
     }
 
-    // Sums of the block's outputs, rows plane_.width apart. Taps: their number, 0 where it is any.
+    // The block's outputs, rows plane_.width apart. Taps: their number, 0 where it is any.
     template <std::size_t Taps>
-    void add_taps(const float* filter) noexcept {
+    void add_taps(const float* filter, std::size_t channel,
+                  const kernel::epilogue& after) noexcept {
         const std::size_t taps = Taps == 0 ? n_taps() : Taps;
         const std::size_t n = (block_.height - 1) * plane_.width + block_.width;
+        const vecf bias(after.bias.empty() ? 0.0f : after.bias[channel]);
+        const vecf scale(after.scale.empty() ? 1.0f : after.scale[channel]);
         for (std::size_t i = 0; i < n; i += at_once) {
             std::array<vecf, 4> sums;
             sums.fill(vecf(0.0f));
@@ -105,21 +107,15 @@ class depthwise {
                 for (std::size_t j = 0; j < 4; ++j)
                     sums[j] = fma(weight, load(from + j * lanes), sums[j]);
             }
-            for (std::size_t j = 0; j < 4; ++j) sums[j].store_aligned(&sums_[i + j * lanes]);
+            for (std::size_t j = 0; j < 4; ++j)
+                activate(after.then, sums[j] * scale + bias)
+                    .store_aligned(&outputs_[i + j * lanes]);
         }
     }
 
-    void store(matrix_view<float> y, std::size_t channel,
-               const kernel::epilogue& after) const noexcept {
-        const vecf bias(after.bias.empty() ? 0.0f : after.bias[channel]);
-        const vecf scale(after.scale.empty() ? 1.0f : after.scale[channel]);
-        for (std::size_t r = 0; r < y.rows(); ++r) {
-            const float* sums = &sums_[r * plane_.width];
-            std::size_t c = 0;
-            for (; c + lanes <= y.cols(); c += lanes)
-                activate(after.then, load(sums + c) * scale + bias).store_unaligned(&y(r, c));
-            for (; c < y.cols(); ++c) y(r, c) = kernel::finish(after, channel, sums[c]);
-        }
+    void store(matrix_view<float> y) const noexcept {
+        for (std::size_t r = 0; r < y.rows(); ++r)
+            kernel::detail::copy_floats(&outputs_[r * plane_.width], y.cols(), &y(r, 0));
     }
 
     kernel::window over_;
@@ -128,7 +124,7 @@ class depthwise {
     std::size_t room_;          // of a plane
     kernel::extent_2d block_, plane_;
     std::array<std::size_t, max_taps> offsets_;  // of what taps see of output (0, 0)
-    alignas(64) std::array<float, floats + at_once> inputs_, sums_;
+    alignas(64) std::array<float, floats + at_once> inputs_, outputs_;
 };
 
 }  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
