@@ -80,7 +80,8 @@ void add_bands(const Layout& w, std::size_t first, std::size_t end, matrix_view<
     for (std::size_t band = 0; band < w.n_bands(); ++band) {
         simd::pack_panel<Tokens>(x.block(0, band * Layout::band_cols, x.rows(), w.cols_of(band)),
                                  panel.data());
-        simd::block_panel<Layout, Tokens>::add(w, band, panel.data(), {first, end, to, stride});
+        simd::block_panel<Layout, Tokens>::add(w, band, simd::panel_columns<Tokens>{panel.data()},
+                                               {first, end, to, stride});
     }
 }
 

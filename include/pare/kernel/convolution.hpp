@@ -10,6 +10,7 @@
 #include "gemm.hpp"
 #include "maps.hpp"
 #include "patches.hpp"
+#include "shifted_maps.hpp"
 
 #include <array>
 #include <cstddef>
@@ -32,6 +33,20 @@ inline std::size_t pixels_of_tile(std::size_t patch, std::size_t pixels) noexcep
     return fit < pixels ? fit : pixels;
 }
 
+}  // namespace detail
+
+/// The floats of workspace that convolve() asks for, x (images, channels, height, width); none for
+/// a kernel of one pixel and stride 1. @pre the window fits x
+inline std::size_t workspace_floats(const window& over,
+                                    const std::array<std::size_t, 4>& x) noexcept {
+    if (detail::is_pointwise(over)) return 0;
+    const std::size_t patch = x[1] * detail::area(over.kernel);
+    const std::size_t pixels = x[0] * detail::area(over.outputs({x[2], x[3]}));
+    return patch == 0 ? 0 : patch * detail::pixels_of_tile(patch, pixels);
+}
+
+namespace detail {
+
 template <packed::known_weights Weights>
 void multiply(const Weights& weights, matrix_view<const float> x, matrix_view<float> y, auto& run,
               const epilogue& after) noexcept {
@@ -46,6 +61,14 @@ void convolve_together(const Weights& weights, const window& over, const maps<co
                        const epilogue& after) noexcept {
     const matrix_view<float> out = as_matrix(y);
     if (is_pointwise(over)) return multiply(weights, as_matrix(x), out, run, after);
+#if PARE_HAS_SIMD
+    if constexpr (packed::block_weights<Weights>) {
+        const std::size_t part = workspace_floats(over, x.extents());
+        const shifted_maps shifts(over, x, part);
+        if (shifts.serve())
+            return convolve_shifted(weights.view(), shifts, x, y, workspace, part, run, after);
+    }
+#endif
     const std::size_t patch = weights.view().cols, pixels = pixels_of_tile(patch, out.cols());
     const std::size_t tiles = (out.cols() + pixels - 1) / pixels;
     const auto take = [&](std::size_t first, std::size_t step, auto& with) {
@@ -68,16 +91,6 @@ void convolve_together(const Weights& weights, const window& over, const maps<co
 
 }  // namespace detail
 
-/// The floats of workspace that convolve() asks for, x (images, channels, height, width); none for
-/// a kernel of one pixel and stride 1. @pre the window fits x
-inline std::size_t workspace_floats(const window& over,
-                                    const std::array<std::size_t, 4>& x) noexcept {
-    if (detail::is_pointwise(over)) return 0;
-    const std::size_t patch = x[1] * detail::area(over.kernel);
-    const std::size_t pixels = x[0] * detail::area(over.outputs({x[2], x[3]}));
-    return patch == 0 ? 0 : patch * detail::pixels_of_tile(patch, pixels);
-}
-
 /// y (images, out_channels, height, width) = what packed weights W (out_channels, channels *
 /// kernel.height * kernel.width), flattened as OIHW, make of x (images, channels, height, width),
 /// finished by the epilogue. In groups: the g-th W makes the g-th of equal parts of y's channels of
@@ -85,6 +98,7 @@ inline std::size_t workspace_floats(const window& over,
 ///
 /// A kernel of one pixel with stride 1 multiplies the maps as they lie; any other gathers the
 /// patches of a tile of output pixels into the workspace and multiplies these, tile after tile.
+/// Block weights of stride 1 read shifted maps instead, where rows of y are whole vectors.
 /// `run` shares out each product; or tiles, as many at once as the workspace holds, where that is
 /// more than one. Allocates nothing; stack as gemm(). The same bits for every executor, thread
 /// count and workspace.

@@ -16,11 +16,22 @@
 #if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
-/// Tokens in lanes: blocks times a panel of activations, panel[c * Tokens + t], the columns of a
-/// band. Sums of a window of B rows stay in registers, the one of row R in that of slot R mod B; a
-/// block adds to all of them, and when blocks begin a row further down one row's sums are done and
-/// another's take their place (Lee and Shin, arXiv:2407.19644). Where registers do not hold them
-/// all, passes over slots and tokens follow each other while the weights are near.
+/// A panel of activations, panel[c * Tokens + t], the columns of a band.
+template <std::size_t Tokens>
+struct panel_columns {
+    const float* panel;
+
+    PARE_ALWAYS_INLINE const float* at(std::size_t column, std::size_t vec) const noexcept {
+        return panel + column * Tokens + vec * lanes;
+    }
+};
+
+/// Tokens in lanes: blocks times the activations of a band, of which x.at(column, v) is where the
+/// v-th vector of tokens of a column begins. Sums of a window of B rows stay in registers, the one
+/// of row R in that of slot R mod B; a block adds to all of them, and when blocks begin a row
+/// further down one row's sums are done and another's take their place (Lee and Shin,
+/// arXiv:2407.19644). Where registers do not hold them all, passes over slots and tokens follow
+/// each other while the weights are near.
 template <class Layout, std::size_t Tokens>
 class block_panel {
     using T = typename Layout::value_type;
@@ -45,7 +56,7 @@ class block_panel {
     };
 
     /// Adds a band's products.
-    static void add(const Layout& w, std::size_t band, const float* panel,
+    static void add(const Layout& w, std::size_t band, const auto& x,
                     const row_sums& sums) noexcept {
         std::size_t row = sums.first_row < B ? 0 : sums.first_row - B + 1;
         while (row < sums.end_row) {
@@ -59,8 +70,7 @@ class block_panel {
             std::size_t next = n_passes == 1 ? begin * B + 4096 / sizeof(T) : (begin + n) * B;
             for (std::size_t t = 0; t < Tokens; t += vecs * lanes)
                 [&]<std::size_t... S>(std::index_sequence<S...>) {
-                    ((pass<S * slots>(w, band, row, end, panel + t, sums, t, next),
-                      next += n * share),
+                    ((pass<S * slots>(w, band, row, end, x, sums, t, next), next += n * share),
                      ...);
                 }
             (std::make_index_sequence<B / slots>{});
@@ -76,7 +86,7 @@ class block_panel {
     // beyond a page.
     template <std::size_t First>
     static void pass(const Layout& w, std::size_t band, std::size_t begin, std::size_t end,
-                     const float* panel, const row_sums& sums, std::size_t token,
+                     const auto x, const row_sums& sums, std::size_t token,
                      std::size_t next) noexcept {
         std::array<vec_sums, slots> window;
         const auto fetch = [&](std::size_t s, std::size_t r) PARE_ALWAYS_INLINE_LAMBDA {
@@ -107,7 +117,7 @@ class block_panel {
             for (const std::size_t stop = w.first(band, row < end ? row : end); i < stop;
                  ++i, next += share) {
                 prefetch(w.values, next * sizeof(T));
-                add_block<First>(w, i, panel, window);
+                add_block<First>(w, i, x, token / lanes, window);
             }
         };
         each_slot([&](std::size_t s) PARE_ALWAYS_INLINE_LAMBDA { fetch(s, row_of(s, begin)); });
@@ -126,22 +136,23 @@ class block_panel {
     }
 
     template <std::size_t First>
-    PARE_ALWAYS_INLINE static void add_block(const Layout& w, std::size_t i, const float* panel,
+    PARE_ALWAYS_INLINE static void add_block(const Layout& w, std::size_t i, const auto& x,
+                                             std::size_t first_vec,
                                              std::array<vec_sums, slots>& window) noexcept {
         const T* const values = w.values + i * B;
         std::uint16_t column;
         std::memcpy(&column, reinterpret_cast<const char*>(w.columns) + 2 * i, sizeof(column));
-        vec_sums x;
+        vec_sums tokens;
         PARE_UNROLL
         for (std::size_t v = 0; v < vecs; ++v)
-            x[v] = vecf::load_aligned(panel + column * Tokens + v * lanes);
+            tokens[v] = vecf::load_unaligned(x.at(column, first_vec + v));
         PARE_UNROLL
         for (std::size_t s = 0; s < slots; s += 4) {
             const std::array<vecf, 4> weights = broadcast_four(values + First + s);
             PARE_UNROLL
             for (std::size_t q = 0; q < 4; ++q) PARE_UNROLL
             for (std::size_t v = 0; v < vecs; ++v)
-                window[s + q][v] = fma(weights[q], x[v], window[s + q][v]);
+                window[s + q][v] = fma(weights[q], tokens[v], window[s + q][v]);
         }
     }
 };

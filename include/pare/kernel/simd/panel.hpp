@@ -52,10 +52,10 @@ inline void store_row(const float* sums, std::size_t tokens, const kernel::epilo
                       std::size_t r, float* to) noexcept {
     const vecf bias(after.bias.empty() ? 0.0f : after.bias[r]);
     const vecf scale(after.scale.empty() ? 1.0f : after.scale[r]);
-    std::size_t t = 0;
-    for (; t + lanes <= tokens; t += lanes)
+    const std::size_t whole = tokens / lanes * lanes;
+    for (std::size_t t = 0; t < whole; t += lanes)
         activate(after.then, vecf::load_unaligned(sums + t) * scale + bias).store_unaligned(to + t);
-    for (; t < tokens; ++t) to[t] = kernel::finish(after, r, sums[t]);
+    for (std::size_t t = whole; t < tokens; ++t) to[t] = kernel::finish(after, r, sums[t]);
 }
 
 /// y(t, r) = sums[r * Tokens + t], finished, for every element of y.
