@@ -89,7 +89,7 @@ constexpr part<recipe> parts[] = {
      read_unaligned_block<selection_kind::bed>},
     {"pattern", "ubp_greedy", "ubp_greedy:B:S", "the same, chosen greedily: may drop more",
      read_unaligned_block<selection_kind::greedy>},
-    {"pattern", "ubp_optimum", "ubp_optimum:B:S", "the same, the best there are: slow",
+    {"pattern", "ubp_optimum", "ubp_optimum:B:S", "the same, the best there are",
      read_unaligned_block<selection_kind::optimum>},
     {"pattern", "unstructured", "unstructured:S",
      "fraction S pruned anywhere, stored dense: the bound for every pattern", read_unstructured},

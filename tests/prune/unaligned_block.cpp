@@ -4,10 +4,12 @@
 
 #include <pare/io/safetensors.hpp>
 #include <pare/prune/block.hpp>
+#include <pare/prune/churn.hpp>
 #include <pare/prune/greedy.hpp>
 #include <pare/prune/magnitude.hpp>
 #include <pare/prune/optimum.hpp>
 #include <pare/prune/prune.hpp>
+#include <pare/prune/sparsity_ramp.hpp>
 #include <pare/prune/unstructured.hpp>
 
 #include "blocks.hpp"
@@ -217,6 +219,27 @@ TEST_CASE("a previous mask changes nothing, whatever it is") {
     check(unaligned_block<8>{.sparsity = 0.75f, .budget = block_budget::column});
     check(unaligned_block<8, greedy>{.sparsity = 0.02f});
     check(unaligned_block<8, optimum>{.sparsity = 0.75f});
+}
+
+TEST_CASE("a mask is renewed in place while sparsity rises and scores change") {
+    const sparsity_ramp ramp{.to = 0.75f, .begin = 10, .end = 90, .every = 20};
+    matrix scores = uneven(64, 20, 1);
+    pare::random random(2);
+    bits kept(64, 20);
+    REQUIRE(unaligned_block<8>{.sparsity = 0.0f}.select(scores.view(), kept.view()));
+    for (std::size_t step = 0; step < 100; ++step) {
+        for (float& x : scores.data()) x *= 1.0f + 0.01f * random.symmetric();
+        if (!ramp.renews_at(step)) continue;
+        const unaligned_block<8> pattern{.sparsity = ramp.at(step)};
+        bits before(64, 20);
+        for (std::size_t r = 0; r < 64; ++r)
+            for (std::size_t c = 0; c < 20; ++c) before.view().set(r, c, kept(r, c));
+        REQUIRE(pattern.select(scores.view(), kept.view(), kept.view()));
+        CHECK(kept.text() == selected(pattern, scores));
+        CHECK(kept.view().count() == 8 * pattern.kept_blocks(64, 20));
+        CHECK(*churn(before.view(), kept.view()) < 0.25);
+    }
+    CHECK(kept.view().count() == 64 * 20 / 4);
 }
 
 TEST_CASE("unaligned_block says that rows are too few, and leaves the mask") {

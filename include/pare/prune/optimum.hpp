@@ -14,7 +14,7 @@ namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 
 /// The best disjoint blocks there are, by a dynamic program over rows and blocks: best(i, j) =
 /// max(best(i - 1, j), best(i - B, j - 1) + the score of rows i - B to i - 1). rows^2 / B steps and
-/// bytes a column: what bed is measured against, too slow to be repeated while training.
+/// bytes a column, the steps side by side in vectors: what bed is measured against.
 ///
 /// Exact for a whole layer too, but for the rounding of sums: best(rows, j) is concave in j, so
 /// the best blocks of a layer are those of the largest gains of its columns, and no bound is
