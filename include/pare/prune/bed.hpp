@@ -29,6 +29,7 @@ class bed::column {
   public:
     /// @param block_rows  at most 32
     static result<column> make(std::size_t rows, std::size_t block_rows) noexcept {
+        PARE_ASSERT(block_rows <= 32, "bed: blocks of more than 32 rows");
         auto windows = detail::block_windows::make(rows, block_rows);
         if (!windows) return windows.error();
         column made;

@@ -22,7 +22,9 @@ enum class block_budget : std::uint8_t {
 /// Keeps blocks of B consecutive outputs of one input, which begin at any row: disjoint, so that
 /// every run of kept rows of a column is a multiple of B. Unaligned block pruning of Lee and Shin,
 /// arXiv:2407.19644; the score of a block is the sum of its B scores, which must be >= 0. How
-/// blocks are found is the Selection's: `bed`, as published, `greedy` or `optimum`.
+/// blocks are found is the Selection's: `bed`, as published, `greedy` or `optimum`. Of equal blocks
+/// of a column the upper stays; of columns whose next blocks are equal that which has fewer, then
+/// the first.
 template <int B, class Selection = bed>
 struct unaligned_block {
     static_assert(2 <= B && B <= 32, "unaligned_block<B> has blocks of 2 to 32 rows");
