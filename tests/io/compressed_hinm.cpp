@@ -133,8 +133,7 @@ TEST_CASE("load names what differs from the hinm layout that is asked for") {
     using packed::hinm;
     CHECK(refusal("f", std::type_identity<packed::n_m<2, 4, f16>>{}) ==
           "the layer has another format");
-    CHECK(refusal("g", std::type_identity<hinm<2, 4, f16>>{}) ==
-          "the layer has another format");
+    CHECK(refusal("g", std::type_identity<hinm<2, 4, f16>>{}) == "the layer has another format");
     CHECK(refusal("f", std::type_identity<hinm<1, 4, f16>>{}) == "the layer has another N");
     CHECK(refusal("f", std::type_identity<hinm<2, 8, f16>>{}) == "the layer has another M");
     CHECK(refusal("f", std::type_identity<hinm<2, 4, bf16>>{}) ==

@@ -113,6 +113,34 @@ TEST_CASE("convolve is the sum over what the kernel covers, of hinm weights") {
     check_convolutions<hinm_matrix<2, 4, 16, pare::f16>>();
 }
 
+TEST_CASE("convolve is the sum over what the kernel covers, of block weights") {
+    check_convolutions<block_matrix<8, float>>();
+}
+
+TEST_CASE("convolve of blocks is that sum where rows are whole vectors, too") {
+    std::uint64_t seed = 1;
+    for (const extent_2d out : {extent_2d{1, 16}, {5, 16}, {7, 32}, {3, 48}, {9, 64}})
+        for (const window& over : {window{.kernel = {3, 3}, .around = {1, 1, 1, 1}},
+                                   {.kernel = {2, 5}},
+                                   {.kernel = {5, 1}, .around = {4, 0, 3, 0}},
+                                   {.kernel = {1, 3}, .around = {0, 2, 0, 2}}})
+            for (const std::size_t images : {1u, 3u}) {
+                const auto& [top, left, bottom, right] = over.around;
+                const std::size_t rows = out.height + over.kernel.height - 1;
+                if (rows <= top + bottom) continue;
+                const sliding s{images, rows - top - bottom,
+                                out.width + over.kernel.width - 1 - left - right, over};
+                REQUIRE(s.out() == out);
+                CAPTURE(images, out.height, out.width, over.kernel.height, over.kernel.width,
+                        ++seed);
+                CHECK(wrong_outputs<block_matrix<8, float>>(s, 3, 17, 1, seed) == 0);
+                CHECK(wrong_outputs<block_matrix<16, pare::f16>>(s, 2, 40, 2, seed) == 0);
+            }
+    // Two bands, and tiles of some rows each.
+    const sliding large{2, 20, 32, {.kernel = {3, 3}, .around = {1, 1, 1, 1}}};
+    CHECK(wrong_outputs<block_matrix<4, float>>(large, 130, 9, 1, 1) == 0);
+}
+
 TEST_CASE("convolve takes tile after tile, the last one short") {
     // 3 x 38 x 40 pixels in tiles of 64: a patch has 900 floats; and 1600 of 36 in one of 1792.
     const sliding large{3, 38, 40, {.kernel = {5, 5}, .around = {2, 2, 2, 2}}};
@@ -124,9 +152,11 @@ TEST_CASE("convolve takes tile after tile, the last one short") {
     CHECK(pare::workspace_floats({}, {2, 4, 40, 40}) == 0);
 }
 
-TEST_CASE("the bits of a convolution depend neither on threads nor on the workspace") {
-    const packed_matrix<2, 4, float> weights(matrix::uniform(20, 9 * 30, 1), 2);
-    constexpr std::array<std::size_t, 4> in{3, 30, 21, 22}, out{3, 20, 21, 22};
+TEMPLATE_TEST_CASE("the bits of a convolution depend neither on threads nor on the workspace", "",
+                   (packed_matrix<2, 4, float>), (block_matrix<8, float>)) {
+    const TestType weights(matrix::uniform(20, 9 * 30, 1), 2);
+    const std::size_t width = GENERATE(22u, 32u);
+    const std::array<std::size_t, 4> in{3, 30, 21, width}, out{3, 20, 21, width};
     constexpr window over{.kernel = {3, 3}, .around = {1, 1, 1, 1}};
     for (const map_order order : {map_order::nchw, map_order::side_by_side}) {
         fenced_maps x(in, order), first(out, order);
