@@ -394,3 +394,25 @@ TEST_CASE("blocks retain of ResNet-20 what another implementation does") {
         else check_figure<8>(expected, scores);
     }
 }
+
+TEST_CASE("bed retains more than aligned blocks of every real layer, and nearly the optimum") {
+    const char* const name = GENERATE("resnet_cifar10/resnet44.safetensors",
+                                      "mobilenet/mobilenet_v2_1.0_224.safetensors");
+    PARE_DATA_OR_SKIP(path, name);
+    const auto file = pare::io::safetensors_reader::open(path.string().c_str());
+    REQUIRE(file);
+    int n_layers = 0;
+    for (const auto& tensor : file->tensors()) {
+        // Convolutions but depthwise ones, of several blocks a column.
+        if (tensor.rank != 4 || tensor.extents[1] < 2 || tensor.extents[0] < 16) continue;
+        const matrix scores = magnitudes_of(*file, tensor.name);
+        for (const float s : {0.5f, 0.75f}) {
+            const double bed_keeps = retained_by(unaligned_block<8>{s}, scores);
+            CAPTURE(tensor.name, s);
+            CHECK(bed_keeps > retained_by(block<8>{s}, scores));
+            CHECK(bed_keeps > 0.995 * retained_by(unaligned_block<8, optimum>{s}, scores));
+        }
+        ++n_layers;
+    }
+    CHECK(n_layers > 30);
+}
