@@ -81,15 +81,6 @@ TEST_CASE("store_low_halves drops the upper halves and writes nothing beyond") {
         }
 }
 
-TEST_CASE("broadcast_four spreads each of four floats") {
-    for (const fence side : {fence::before, fence::after}) {
-        fenced_array<float> four(std::vector<float>{1, -2, 3, -4}, side);
-        const auto spread = pare::simd::broadcast_four(four.data());
-        for (std::size_t i = 0; i < 4; ++i)
-            for (const float element : elements(spread[i])) CHECK(element == four.data()[i]);
-    }
-}
-
 TEST_CASE("load_transposed turns four columns of any stride") {
     for (const std::size_t stride : {4u, 5u, 7u, 16u, 33u})
         for (const fence side : {fence::before, fence::after}) {
