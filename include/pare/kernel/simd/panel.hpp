@@ -44,7 +44,13 @@ void pack_panel(matrix_view<const float> x, float* panel) noexcept {
             for (std::size_t k = 0; k < done_cols; ++k)
                 panel[k * Tokens + t] = t < tokens ? x(t, k) : 0.0f;
     }
-    for (std::size_t k = done_cols; k < cols; ++k) pack_column<Tokens>(x, k, panel + k * Tokens);
+    // Pieces of rows that lie apart: the hardware does not foresee the next ones.
+    constexpr std::size_t ahead = 24, line = 64 / sizeof(float);
+    for (std::size_t k = done_cols; k < cols; ++k) {
+        for (std::size_t t = 0; t < Tokens && x.col_stride() > Tokens; t += line)
+            prefetch(x.data_handle(), ((k + ahead) * x.col_stride() + t) * sizeof(float));
+        pack_column<Tokens>(x, k, panel + k * Tokens);
+    }
 }
 
 /// to[t] = sums[t] of output channel r, finished; they may be the same.
