@@ -14,9 +14,11 @@
 #if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
-/// column[t] = x(t, k) for the at most Tokens rows of x, zero for the tokens it lacks.
+/// column[t] = x(t, k) for the at most Tokens rows of x, zero for the tokens it lacks. A call, with
+/// a view on the stack, would take longer.
 template <std::size_t Tokens>
-void pack_column(matrix_view<const float> x, std::size_t k, float* column) noexcept {
+PARE_ALWAYS_INLINE inline void pack_column(const matrix_view<const float>& x, std::size_t k,
+                                           float* column) noexcept {
     const std::size_t tokens = x.rows();
     std::size_t t = 0;
     if (x.row_stride() == 1)
