@@ -7,11 +7,9 @@
 struct identity {
     using value_type = float;
     std::size_t rows = 1, cols = 1;
-    std::size_t steps() const { return 1; }
     std::size_t required_bytes() const { return 0; }
     std::size_t output(std::size_t row) const { return row; }
-    float value(std::size_t, std::size_t) const { return 1.0f; }
-    std::size_t column(std::size_t, std::size_t) const { return 0; }
+    void for_each_weight(std::size_t i, auto&& visit) const { visit(i, 1.0f); }
     const identity& view() const { return *this; }
 };
 static_assert(pare::packed::layout<identity> && !pare::packed::known_weights<identity>);
