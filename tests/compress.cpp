@@ -4,10 +4,12 @@
 
 #include <pare/core/thread_pool.hpp>
 #include <pare/kernel/gemm.hpp>
+#include <pare/prune/block.hpp>
 #include <pare/prune/flex_hinm.hpp>
 #include <pare/prune/gyro.hpp>
 #include <pare/prune/hinm.hpp>
 #include <pare/prune/optimal_brain.hpp>
+#include <pare/prune/unaligned_block.hpp>
 #include <pare/prune/v_n_m.hpp>
 #include <pare/prune/wanda.hpp>
 
@@ -17,6 +19,8 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <span>
@@ -107,6 +111,43 @@ TEST_CASE("an irregular mask is stored dense, with its zeros") {
     CHECK(unpacked(*layer).data() == std::vector<float>{0, 0, 0, 0, 8, 7, 6, 5});
     CHECK(layer->report().sparsity == 0.5);
     CHECK(layer->report().bytes == 16 * 4 * 4);
+}
+
+TEST_CASE("blocks are stored as blocks, of a height that has no layout dense") {
+    const matrix weights = matrix::uniform(40, 24, 1);
+    const auto check = [&](const auto& pattern, std::size_t bytes) {
+        const auto layer = compress(weights.view(), pattern);
+        REQUIRE(layer);
+        CHECK(layer->report().bytes == bytes);
+        CHECK(layer->report().bytes == layer->view().required_bytes());
+        const matrix dense = unpacked(*layer);
+        matrix scores(40, 24);
+        bits kept(40, 24);
+        REQUIRE(prune::score(weights.view(), prune::magnitude{}, {}, scores.view()));
+        REQUIRE(prune::detail::select(pattern, scores.view(), kept.view()));
+        int wrong = 0;
+        for (std::size_t r = 0; r < 40; ++r)
+            for (std::size_t c = 0; c < 24; ++c)
+                wrong += dense(r, c) != (kept(r, c) ? weights(r, c) : 0.0f);
+        CHECK(wrong == 0);
+        CHECK(layer->report().sparsity ==
+              1.0 - static_cast<double>(kept.view().count()) / (40.0 * 24.0));
+        return layer->view();
+    };
+    // 60 blocks of 8 weights, 41 starts, 30 words of columns.
+    const auto unaligned = check(prune::unaligned_block<8>{.sparsity = 0.5f}, 60 * 32 + 71 * 4);
+    STATIC_REQUIRE(std::is_same_v<decltype(unaligned), const packed::block<8>>);
+    check(prune::block<8>{.sparsity = 0.5f}, 60 * 32 + 71 * 4);
+    check(prune::block<4, 2>{.sparsity = 0.75f}, 60 * 16 + 71 * 4);
+    const auto low = check(prune::unaligned_block<2>{.sparsity = 0.5f}, 48 * 24 * 4);
+    STATIC_REQUIRE(std::is_same_v<decltype(low), const packed::dense<>>);
+}
+
+TEST_CASE("compress says that blocks are higher than the matrix") {
+    const auto refused =
+        compress(matrix::uniform(7, 5, 1).view(), prune::unaligned_block<8>{.sparsity = 0.5f});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::shape_mismatch);
 }
 
 TEST_CASE("a layer may be moved and multiplies like its layout") {
@@ -251,7 +292,8 @@ void check_steps(const Pattern& pattern, const Permutation& permutation = {}) {
     CHECK(holds(*layer, values, words));
     const auto report = layer->report();
     CHECK(report.bytes == 2 * values.size() + 4 * words.size());
-    CHECK(report.bits_per_weight == static_cast<double>(8 * report.bytes) / (37 * 66));
+    CHECK(std::fabs(report.bits_per_weight - static_cast<double>(8 * report.bytes) / (37 * 66)) <
+          1e-12);
     CHECK(report.sparsity == 1.0 - static_cast<double>(mask.view().count()) / (37 * 66));
     CHECK(report.retained == prune::retained(scores.view(), mask.view()));
 

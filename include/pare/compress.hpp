@@ -114,16 +114,18 @@ class layer {
 
 namespace detail {
 
-// An irregular mask has no layout that a CPU runs faster than dense, so it is stored dense, its
+// A mask that no layout is for, irregular or of blocks of another height, is stored dense, its
 // zeros included.
 template <class Pattern, class T>
 constexpr auto layout_for() noexcept {
     if constexpr (prune::n_of_m_pattern<Pattern>) return packed::n_m<Pattern::n, Pattern::m, T>{};
     else if constexpr (prune::ordered_pattern<Pattern>)
         return packed::hinm<Pattern::kept_of_group, Pattern::group, T>{};
-    else if constexpr (prune::block_pattern<Pattern>)
-        return packed::block<Pattern::block_rows, T>{};
-    else return packed::dense<T>{};
+    else if constexpr (prune::block_pattern<Pattern>) {
+        if constexpr (packed::is_block_height<Pattern::block_rows>)
+            return packed::block<Pattern::block_rows, T>{};
+        else return packed::dense<T>{};
+    } else return packed::dense<T>{};
 }
 
 inline constexpr error no_memory{errc::out_of_memory,

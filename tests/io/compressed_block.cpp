@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pare/io/safetensors.hpp>
 
-#include "files.hpp"
+#include "forged_layer.hpp"
 #include "support/catch.hpp"
 #include "support/layouts.hpp"
 #include "support/matrix.hpp"
@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,69 +20,30 @@
 using namespace pare::testing;
 using pare::bf16, pare::errc, pare::f16;
 using pare::io::dtype;
-using pare::io::safetensors_reader;
-using pare::io::safetensors_writer;
 namespace packed = pare::packed;
 
 namespace {
 
 constexpr std::size_t rows = 37, cols = 1030;  // two bands
 
-void save(const std::string& path, const auto& weights) {
-    safetensors_writer out(path);
-    out.add("w", weights);
-    REQUIRE(out.commit());
-}
-
-safetensors_reader opened(const std::string& path) {
-    auto file = safetensors_reader::open(path.c_str());
-    REQUIRE(file);
-    return *std::move(file);
-}
-
 using matrices = std::tuple<block_matrix<4, float>, block_matrix<8, f16>, block_matrix<16, bf16>,
                             block_matrix<32, float>>;
 
 // Weights of 3 x 2 in two blocks of 4 rows, both cut short by the last row.
-struct forged {
-    struct tensor {
-        std::vector<std::size_t> shape;
-        std::vector<std::uint32_t> words;
-        dtype type = dtype::u32;
-    };
-    std::map<std::string_view, std::string_view> members{
-        {"format", "\"block\""}, {"version", "1"}, {"block_rows", "4"}, {"dtype", "\"f32\""},
-        {"rows", "3"},           {"cols", "2"},    {"n_blocks", "2"}};
-    std::map<std::string, tensor> tensors{
-        {"w.values", {{2, 4}, std::vector<std::uint32_t>(8), dtype::f32}},
-        {"w.starts", {{4}, {0, 1, 2, 2}}},
-        {"w.columns", {{1}, {1}}}};
-
-    pare::result<packed::block<4>> load() const {
-        const temporary_folder folder;
-        std::string description;
-        for (const auto& [name, value] : members)
-            description.append(description.empty() ? "{\"" : ",\"")
-                .append(name)
-                .append("\":")
-                .append(value);
-        safetensors_writer out(folder / "f");
-        out.add_metadata("pare.w", description + "}");
-        for (const auto& [name, t] : tensors)
-            out.add(name, t.type, t.shape, std::as_bytes(std::span(t.words)));
-        REQUIRE(out.commit());
-        return pare::io::load<packed::block<4>>(opened(folder / "f"), "w");
-    }
-};
+using forged = forged_layer<packed::block<4>>;
+const forged valid{{{"format", "\"block\""},
+                    {"version", "1"},
+                    {"block_rows", "4"},
+                    {"dtype", "\"f32\""},
+                    {"rows", "3"},
+                    {"cols", "2"},
+                    {"n_blocks", "2"}},
+                   {{"w.values", {{2, 4}, std::vector<std::uint32_t>(8), dtype::f32}},
+                    {"w.starts", {{4}, {0, 1, 2, 2}}},
+                    {"w.columns", {{1}, {1}}}}};
 
 void check_refused(errc code, std::string_view message, auto&& spoil) {
-    forged file;
-    spoil(file);
-    const auto loaded = file.load();
-    CAPTURE(message);
-    REQUIRE_FALSE(loaded);
-    CHECK(loaded.error().code == code);
-    CHECK(loaded.error().message == message);
+    valid.check_refused(code, message, spoil);
 }
 
 }  // namespace
@@ -147,7 +107,7 @@ TEST_CASE("load names what differs from the block layout that is asked for") {
 }
 
 TEST_CASE("load refuses forged tensors of blocks before a kernel can run on them") {
-    REQUIRE(forged{}.load());
+    REQUIRE(valid.load());
     for (const char* name : {"w.values", "w.starts", "w.columns"}) {
         CAPTURE(name);
         check_refused(errc::not_found, "no tensor of that name",

@@ -16,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-using pare::bf16, pare::errc, pare::f16, pare::to_float;
+using pare::bf16, pare::errc, pare::f16;
 using namespace pare::testing;
 namespace packed = pare::packed;
 
@@ -74,23 +74,7 @@ int round_trip_errors(std::size_t rows, std::size_t cols, double density, std::u
     if (!shape) return -1;
     owned<B, T> memory(*shape);
     const auto made = memory.pack(weights, kept);
-    matrix restored(rows, cols);
-    for (float& x : restored.data()) x = std::numeric_limits<float>::quiet_NaN();
-    if (!made || !packed::check(*made) || !packed::unpack(*made, restored.view())) return -1;
-    int wrong = !memory.intact();
-    std::ptrdiff_t n_weights = 0;
-    for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t c = 0; c < cols; ++c) {
-            const float w = kept(r, c) ? to_float(pare::from_float<T>(weights(r, c))) : 0.0f;
-            wrong += restored(r, c) != w;
-            n_weights += w != 0.0f;
-        }
-    // Whatever else is stored is zero: what lies below the last row.
-    n_weights -= std::count_if(memory.values.begin(), memory.values.end(),
-                               [](T v) { return to_float(v) != 0.0f; });
-    wrong += n_weights != 0;
-    wrong += made->required_bytes() != memory.values.size() * sizeof(T) + memory.words.size() * 4;
-    return wrong;
+    return made ? memory.errors(*made, weights, kept) : -1;
 }
 
 template <int B, class T>

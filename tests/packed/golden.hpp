@@ -4,14 +4,17 @@
 #define PARE_TESTS_PACKED_GOLDEN_HPP
 
 #include <pare/core/dtype.hpp>
+#include <pare/packed/unpack.hpp>
 
 #include "support/guarded_buffer.hpp"
 #include "support/matrix.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -64,6 +67,27 @@ struct packed_memory {
         for (std::size_t i = 0; i < values.size(); ++i) add(value_bits(i), sizeof(T));
         for (std::size_t i = 0; i < words.size(); ++i) add(words[i], 4);
         return hash;
+    }
+
+    /// How much of w under the mask does not come back, rounded to T, or is stored beside it.
+    int errors(const auto& made, const matrix& weights, const bits& kept) const {
+        matrix restored(weights.rows(), weights.cols());
+        for (float& x : restored.data()) x = std::numeric_limits<float>::quiet_NaN();
+        if (!packed::check(made) || !packed::unpack(made, restored.view())) return -1;
+        int wrong = !intact();
+        std::ptrdiff_t n_weights = 0;
+        for (std::size_t r = 0; r < weights.rows(); ++r)
+            for (std::size_t c = 0; c < weights.cols(); ++c) {
+                const float w = kept(r, c) ? to_float(from_float<T>(weights(r, c))) : 0.0f;
+                wrong += restored(r, c) != w;
+                n_weights += w != 0.0f;
+            }
+        // Fillers and padding are zero.
+        const auto stored = values.span();
+        n_weights -=
+            std::count_if(stored.begin(), stored.end(), [](T v) { return to_float(v) != 0.0f; });
+        wrong += n_weights != 0;
+        return wrong + (made.required_bytes() != values.size() * sizeof(T) + words.size() * 4);
     }
 
     guarded_buffer<T> values;

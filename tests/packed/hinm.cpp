@@ -92,24 +92,9 @@ int round_trip_errors(std::size_t rows, std::size_t cols, std::size_t tile_rows,
 
     owned<N, M, T> memory(order);
     const auto made = memory.pack(weights, kept, order);
-    matrix restored(rows, cols);
-    for (float& x : restored.data()) x = std::numeric_limits<float>::quiet_NaN();
-    if (!made || !packed::check(*made) || !packed::unpack(*made, restored.view())) return -1;
+    if (!made) return -1;
     const auto same_order = packed::order_of(*made);
-    int wrong = !memory.intact() + !(same_order && *same_order == order);
-    std::ptrdiff_t n_weights = 0;
-    for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t c = 0; c < cols; ++c) {
-            const float w = kept(r, c) ? to_float(pare::from_float<T>(weights(r, c))) : 0.0f;
-            wrong += restored(r, c) != w;
-            n_weights += w != 0.0f;
-        }
-    // Whatever else is stored is zero: fillers, and rows of padding.
-    n_weights -= std::count_if(memory.values.begin(), memory.values.end(),
-                               [](T v) { return to_float(v) != 0.0f; });
-    wrong += n_weights != 0;
-    wrong += made->required_bytes() != memory.values.size() * sizeof(T) + memory.words.size() * 4;
-    return wrong;
+    return memory.errors(*made, weights, kept) + !(same_order && *same_order == order);
 }
 
 template <int N, int M, class T = float>

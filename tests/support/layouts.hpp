@@ -27,42 +27,57 @@ namespace pare::testing {
 
 /// Packed weights, their memory, and the dense matrix that they stand for. Both arrays start at the
 /// alignment of their elements and no better.
-template <int N, int M, class T>
-class packed_matrix {
+template <class Layout>
+class packed_arrays {
+    using T = typename Layout::value_type;
+
   public:
-    using layout = packed::n_m<N, M, T>;
+    using layout = Layout;
 
-    /// Prunes by a random saliency, so that every place of a group gets used.
-    packed_matrix(const matrix& weights, std::uint64_t seed)
-        : dense_(weights.rows(), weights.cols()),
-          values_(layout::n_values(weights.rows(), weights.cols()) + 1),
-          indices_(layout::n_indices(weights.rows(), weights.cols()) + 1) {
-        bits kept(weights.rows(), weights.cols());
-        prune::n_m<N, M>{}.select(matrix::uniform(weights.rows(), weights.cols(), seed).view(),
-                                  kept.view());
-        const auto made =
-            packed::pack<N, M>(weights.view(), kept.view(), quant::cast<T>{},
-                               std::span(values_).subspan(1), std::span(indices_).subspan(1));
-        if (!made || !packed::unpack(*made, dense_.view())) std::abort();
-        layout_ = *made;
-    }
-
-    static std::string name() { return std::to_string(N) + ":" + std::to_string(M); }
     const layout& view() const { return layout_; }
     const matrix& dense() const { return dense_; }
-
     std::span<const T> values() const { return std::span(values_).subspan(1); }
-    std::span<const std::uint32_t> words() const { return std::span(indices_).subspan(1); }
+    std::span<const std::uint32_t> words() const { return std::span(words_).subspan(1); }
     /// The same over copies of values() and words().
     layout at(const T* values, const std::uint32_t* words) const {
         return layout_.over(values, words);
     }
 
+  protected:
+    /// pack(values, words) fills them.
+    packed_arrays(const matrix& weights, std::size_t n_values, std::size_t n_words, auto&& pack)
+        : dense_(weights.rows(), weights.cols()), values_(n_values + 1), words_(n_words + 1) {
+        const result<layout> made =
+            pack(std::span(values_).subspan(1), std::span(words_).subspan(1));
+        if (!made || !packed::check(*made) || !packed::unpack(*made, dense_.view())) std::abort();
+        layout_ = *made;
+    }
+
   private:
     matrix dense_;
     std::vector<T> values_;
-    std::vector<std::uint32_t> indices_;
+    std::vector<std::uint32_t> words_;
     layout layout_;
+};
+
+/// Pruned by a random saliency, so that every place of a group gets used.
+template <int N, int M, class T>
+class packed_matrix : public packed_arrays<packed::n_m<N, M, T>> {
+  public:
+    using layout = packed::n_m<N, M, T>;
+
+    packed_matrix(const matrix& weights, std::uint64_t seed)
+        : packed_arrays<layout>(
+              weights, layout::n_values(weights.rows(), weights.cols()),
+              layout::n_indices(weights.rows(), weights.cols()), [&](auto values, auto words) {
+                  bits kept(weights.rows(), weights.cols());
+                  prune::n_m<N, M>{}.select(
+                      matrix::uniform(weights.rows(), weights.cols(), seed).view(), kept.view());
+                  return packed::pack<N, M>(weights.view(), kept.view(), quant::cast<T>{}, values,
+                                            words);
+              }) {}
+
+    static std::string name() { return std::to_string(N) + ":" + std::to_string(M); }
 };
 
 inline void shuffle(std::span<std::uint32_t> list, random& random) {
@@ -101,46 +116,32 @@ void select_any(const prune::hinm_order& order, bits& mask, std::uint64_t seed) 
             }
 }
 
-/// Likewise hinm, in any order.
+/// Likewise hinm, in any order. N of every group: where fewer are kept, a zero is stored for a
+/// column that is not.
 template <int N, int M, int V, class T>
-class hinm_matrix {
+class hinm_matrix : public packed_arrays<packed::hinm<N, M, T>> {
   public:
     using layout = packed::hinm<N, M, T>;
 
     hinm_matrix(const matrix& weights, std::uint64_t seed)
-        : dense_(weights.rows(), weights.cols()) {
-        const auto order = any_order(weights.rows(), weights.cols(), V, seed);
-        bits mask(weights.rows(), weights.cols());
-        // N of every group: where fewer are kept, a zero is stored for a column that is not.
-        prune::hinm<N, M, V>::select(
-            matrix::uniform(weights.rows(), weights.cols(), seed + 1).view(), order, mask.view());
-        const packed::hinm_shape shape = packed::shape_of(order);
-        values_.resize(layout::n_values(shape) + 1);
-        words_.resize(layout::n_words(shape) + 1);
-        const auto made =
-            packed::pack<N, M>(weights.view(), mask.view(), order, quant::cast<T>{},
-                               std::span(values_).subspan(1), std::span(words_).subspan(1));
-        if (!made || !packed::check(*made) || !packed::unpack(*made, dense_.view())) std::abort();
-        layout_ = *made;
-    }
+        : hinm_matrix(weights, seed, any_order(weights.rows(), weights.cols(), V, seed)) {}
 
     static std::string name() {
         return std::to_string(N) + ":" + std::to_string(M) + ":v" + std::to_string(V);
     }
-    const layout& view() const { return layout_; }
-    const matrix& dense() const { return dense_; }
-
-    std::span<const T> values() const { return std::span(values_).subspan(1); }
-    std::span<const std::uint32_t> words() const { return std::span(words_).subspan(1); }
-    layout at(const T* values, const std::uint32_t* words) const {
-        return layout_.over(values, words);
-    }
 
   private:
-    matrix dense_;
-    std::vector<T> values_;
-    std::vector<std::uint32_t> words_;
-    layout layout_;
+    hinm_matrix(const matrix& weights, std::uint64_t seed, const prune::hinm_order& order)
+        : packed_arrays<layout>(
+              weights, layout::n_values(packed::shape_of(order)),
+              layout::n_words(packed::shape_of(order)), [&](auto values, auto words) {
+                  bits mask(weights.rows(), weights.cols());
+                  prune::hinm<N, M, V>::select(
+                      matrix::uniform(weights.rows(), weights.cols(), seed + 1).view(), order,
+                      mask.view());
+                  return packed::pack<N, M>(weights.view(), mask.view(), order, quant::cast<T>{},
+                                            values, words);
+              }) {}
 };
 
 /// Keeps blocks of B rows at random places, most of the room that there is for it at density 1. In
@@ -163,40 +164,28 @@ void select_any_blocks(bits& mask, double density, std::uint64_t seed) {
 
 /// Likewise blocks.
 template <int B, class T>
-class block_matrix {
+class block_matrix : public packed_arrays<packed::block<B, T>> {
   public:
     using layout = packed::block<B, T>;
 
     block_matrix(const matrix& weights, std::uint64_t seed)
-        : dense_(weights.rows(), weights.cols()) {
-        bits mask(weights.rows(), weights.cols());
-        select_any_blocks<B>(mask, seed % 2 != 0 ? 0.05 : 0.3, seed);
-        const auto shape = packed::shape_of<B>(mask.view());
-        if (!shape) std::abort();
-        values_.resize(layout::n_values(*shape) + 1);
-        words_.resize(layout::n_words(*shape) + 1);
-        const auto made =
-            packed::pack<B>(weights.view(), mask.view(), quant::cast<T>{},
-                            std::span(values_).subspan(1), std::span(words_).subspan(1));
-        if (!made || !packed::check(*made) || !packed::unpack(*made, dense_.view())) std::abort();
-        layout_ = *made;
-    }
+        : block_matrix(weights, any_blocks(weights, seed)) {}
 
     static std::string name() { return "block:" + std::to_string(B); }
-    const layout& view() const { return layout_; }
-    const matrix& dense() const { return dense_; }
-
-    std::span<const T> values() const { return std::span(values_).subspan(1); }
-    std::span<const std::uint32_t> words() const { return std::span(words_).subspan(1); }
-    layout at(const T* values, const std::uint32_t* words) const {
-        return layout_.over(values, words);
-    }
 
   private:
-    matrix dense_;
-    std::vector<T> values_;
-    std::vector<std::uint32_t> words_;
-    layout layout_;
+    static bits any_blocks(const matrix& weights, std::uint64_t seed) {
+        bits mask(weights.rows(), weights.cols());
+        select_any_blocks<B>(mask, seed % 2 != 0 ? 0.05 : 0.3, seed);
+        return mask;
+    }
+    block_matrix(const matrix& weights, bits mask)
+        : packed_arrays<layout>(weights, layout::n_values(*packed::shape_of<B>(mask.view())),
+                                layout::n_words(*packed::shape_of<B>(mask.view())),
+                                [&](auto values, auto words) {
+                                    return packed::pack<B>(weights.view(), mask.view(),
+                                                           quant::cast<T>{}, values, words);
+                                }) {}
 };
 
 }  // namespace pare::testing

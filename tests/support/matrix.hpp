@@ -60,7 +60,7 @@ class bits {
     bits(std::size_t rows, std::size_t cols, bool fill = false)
         : words_(prune::mask_view::required_words(rows, cols), fill ? ~std::uint64_t{0} : 0),
           view_(words_.data(), rows, cols) {}
-    bits(const bits&) = delete;
+    bits(bits&&) = default;  // the words stay where they are
     bits& operator=(const bits&) = delete;
 
     prune::mask_view view() { return view_; }

@@ -40,6 +40,10 @@ struct block_shape {
     friend constexpr bool operator==(const block_shape&, const block_shape&) = default;
 };
 
+/// Rows of a block that there is a layout for; others are stored dense.
+template <int B>
+inline constexpr bool is_block_height = B == 4 || B == 8 || B == 16 || B == 32;
+
 /// Weights in blocks of B consecutive output channels at one input column, over caller-owned
 /// memory; a block begins at any row (docs/formats.md). Columns are cut into bands; within a band
 /// blocks are in the order of their first rows, then of their columns. The weight of row R lies in
@@ -47,8 +51,7 @@ struct block_shape {
 /// moves on: the weight-rotating, output-stationary order of Lee and Shin, arXiv:2407.19644.
 template <int B, float_storage T = float>
 struct block : block_shape {
-    static_assert(B == 4 || B == 8 || B == 16 || B == 32,
-                  "packed block<B> has 4, 8, 16 or 32 rows");
+    static_assert(is_block_height<B>, "packed block<B> has 4, 8, 16 or 32 rows");
     using value_type = T;
     static constexpr std::size_t block_rows = B;
 

@@ -67,7 +67,7 @@ concept pattern = std::copyable<P> &&
 // clang-format on
 
 /// A pattern that keeps at most n of every m consecutive columns says so by `static constexpr int`
-/// n and m, 1 <= n <= m <= 32; its weights are then stored N:M, others dense.
+/// n and m, 1 <= n <= m <= 32; its weights are then stored N:M.
 template <class P>
 concept n_of_m_pattern = pattern<P> && requires {
     { &P::n } -> std::same_as<const int*>;
@@ -75,7 +75,8 @@ concept n_of_m_pattern = pattern<P> && requires {
 };
 
 /// A pattern whose columns keep disjoint blocks of `block_rows` consecutive rows, of which only one
-/// that the end of the matrix cuts is shorter.
+/// that the end of the matrix cuts is shorter. Stored as packed::block where that has such a
+/// height, else dense, as weights of a pattern that says nothing are.
 template <class P>
 concept block_pattern = pattern<P> && requires {
     { &P::block_rows } -> std::same_as<const int*>;
