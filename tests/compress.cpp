@@ -255,7 +255,7 @@ TEST_CASE("a weight too large for its stored type is refused rather than stored 
 namespace {
 
 template <class Layer>
-bool holds(const Layer& layer, std::span<const typename Layer::value_type> values,
+bool holds(const Layer& layer, std::span<const typename Layer::element_type> values,
            std::span<const std::uint32_t> words) {
     const auto& view = layer.view();
     return view.n_values(view) == values.size() && view.n_words(view) == words.size() &&

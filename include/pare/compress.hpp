@@ -36,7 +36,7 @@ struct recipe {
     static_assert(prune::pattern<Pattern>,
                   "recipe: .pattern needs select(scores, mask) and check(), both const noexcept");
     static_assert(quant::codec<Codec>,
-                  "recipe: .codec needs value_type and encode(float) noexcept");
+                  "recipe: .codec needs value_type and encode(float) noexcept, or fit(weights)");
     static_assert(std::is_same_v<Permutation, prune::in_place> ||
                       prune::permutation_of<Permutation, Pattern>,
                   "recipe: .permutation searches an order, which this .pattern does not have");
@@ -69,9 +69,9 @@ template <packed::layout Layout>
 class layer {
   public:
     using layout_type = Layout;
-    using value_type = typename Layout::value_type;
+    using element_type = typename Layout::element_type;
 
-    layer(Layout layout, buffer<value_type> values, buffer<std::uint32_t> words,
+    layer(Layout layout, buffer<element_type> values, buffer<std::uint32_t> words,
           layer_report report) noexcept
         : layout_(layout), values_(std::move(values)), words_(std::move(words)), report_(report) {}
     layer(layer&& other) noexcept
@@ -107,7 +107,7 @@ class layer {
 
   private:
     Layout layout_;
-    buffer<value_type> values_;
+    buffer<element_type> values_;
     buffer<std::uint32_t> words_;
     layer_report report_;
 };
@@ -143,7 +143,7 @@ namespace detail {
 template <class Layout>
 result<layer<Layout>> make_layer(std::size_t n_values, std::size_t n_words, layer_report report,
                                  auto&& pack) noexcept {
-    auto values = buffer<typename Layout::value_type>::make(n_values);
+    auto values = buffer<typename Layout::element_type>::make(n_values);
     auto words = buffer<std::uint32_t>::make(n_words);
     if (!values || !words) return no_memory;
     const result<Layout> packed = pack(values->span(), words->span());
@@ -210,7 +210,7 @@ auto compress(matrix_view<const float> weights,
                                               });
         } else
             return detail::make_layer<layout>(layout::n_values(rows, cols),
-                                              layout::n_indices(rows, cols), report(),
+                                              layout::n_words(rows, cols), report(),
                                               [&](auto values, auto words) {
                                                   return packed::pack<layout::n, layout::m>(
                                                       weights, kept, recipe.codec, values, words);

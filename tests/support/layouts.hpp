@@ -29,7 +29,7 @@ namespace pare::testing {
 /// alignment of their elements and no better.
 template <class Layout>
 class packed_arrays {
-    using T = typename Layout::value_type;
+    using T = typename Layout::element_type;
 
   public:
     using layout = Layout;
@@ -69,7 +69,7 @@ class packed_matrix : public packed_arrays<packed::n_m<N, M, T>> {
     packed_matrix(const matrix& weights, std::uint64_t seed)
         : packed_arrays<layout>(
               weights, layout::n_values(weights.rows(), weights.cols()),
-              layout::n_indices(weights.rows(), weights.cols()), [&](auto values, auto words) {
+              layout::n_words(weights.rows(), weights.cols()), [&](auto values, auto words) {
                   bits kept(weights.rows(), weights.cols());
                   prune::n_m<N, M>{}.select(
                       matrix::uniform(weights.rows(), weights.cols(), seed).view(), kept.view());

@@ -31,10 +31,12 @@ inline constexpr std::size_t max_extent = sizeof(std::size_t) > 4 ? 0xffffffff :
 template <int N, int M, class T>
 void for_each_part(auto& w, std::type_identity<packed::n_m<N, M, T>>, auto&& visit) noexcept {
     using layout = packed::n_m<N, M, T>;
-    visit(".values", w.values, std::array{w.tiles(w.rows), w.steps(), packed::tile_rows});
+    const auto tiles = w.tiles(w.rows);
+    visit(".values", w.values, std::array{tiles, w.value_elements(w.cols), packed::tile_rows});
     if constexpr (layout::index_bits > 0)
-        visit(".indices", w.indices,
-              std::array{w.tiles(w.rows), w.index_words(w.cols), packed::tile_rows});
+        visit(".indices", w.indices, std::array{tiles, w.index_words(w.cols), packed::tile_rows});
+    if constexpr (packed::is_coded<T>)
+        visit(".scales", w.scales, std::array{tiles, w.scale_words(w.cols), packed::tile_rows});
 }
 template <int N, int M, class T>
 void for_each_part(auto& w, std::type_identity<packed::hinm<N, M, T>>, auto&& visit) noexcept {
@@ -42,18 +44,27 @@ void for_each_part(auto& w, std::type_identity<packed::hinm<N, M, T>>, auto&& vi
     for_each_part(grouped, std::type_identity<packed::n_m<N, M, T>>{}, visit);
     w.values = grouped.values;
     w.indices = grouped.indices;
-    if (w.dense > 0)
+    w.scales = grouped.scales;
+    if (w.dense > 0) {
+        const auto tiles = grouped.tiles(grouped.rows);
+        const auto dense = w.compact_dense();
         visit(".dense", w.dense_values,
-              std::array{grouped.tiles(grouped.rows), w.dense, packed::tile_rows});
+              std::array{tiles, dense.value_elements(w.dense), packed::tile_rows});
+        if constexpr (packed::is_coded<T>)
+            visit(".dense_scales", w.dense_scales,
+                  std::array{tiles, dense.scale_words(w.dense), packed::tile_rows});
+    }
     visit(".columns", w.columns, std::array{w.n_tiles(), w.column_words()});
     if (!w.in_place) visit(".outputs", w.outputs, std::array{w.rows});
 }
 
 template <int B, class T>
 void for_each_part(auto& w, std::type_identity<packed::block<B, T>>, auto&& visit) noexcept {
-    visit(".values", w.values, std::array{w.n_blocks, w.block_rows});
+    if constexpr (packed::is_coded<T>) visit(".values", w.values, std::array{w.n_values(w)});
+    else visit(".values", w.values, std::array{w.n_blocks, w.block_rows});
     visit(".starts", w.starts, std::array{w.n_starts()});
     visit(".columns", w.columns, std::array{w.column_words()});
+    if constexpr (packed::is_coded<T>) visit(".scales", w.scales, std::array{w.n_scales(w)});
 }
 
 /// A tensor of a layer in place. @return wrong_type, not_found, malformed_file for another shape.
@@ -89,7 +100,7 @@ template <int N, int M, class T>
 result<packed::n_m<N, M, T>> described_as(std::type_identity<packed::n_m<N, M, T>>,
                                           const layer_description& is) noexcept {
     if (auto ok = check_group<N, M>(is); !ok) return ok.error();
-    return packed::n_m<N, M, T>{is.rows, is.cols, nullptr, nullptr};
+    return packed::n_m<N, M, T>{is.rows, is.cols};
 }
 template <int N, int M, class T>
 result<packed::hinm<N, M, T>> described_as(std::type_identity<packed::hinm<N, M, T>>,
@@ -155,7 +166,7 @@ result<packed::layout_of<Weights>> load(const safetensors_reader& file,
     if (is->format != detail::format_of<Weights>)
         return error{errc::wrong_type, "the layer has another format"};
     if (is->version != 1) return error{errc::wrong_type, "the layer's format has another version"};
-    if (is->dtype != dtype_name<typename layout::value_type>())
+    if (is->dtype != packed::storage_name<typename layout::value_type>())
         return error{errc::wrong_type, "the layer's values have another dtype"};
     if (is->rows == 0 || is->cols == 0 || is->rows > detail::max_extent ||
         is->cols > detail::max_extent)
@@ -186,7 +197,7 @@ const status& safetensors_writer::add(std::string_view name, const Weights& weig
     description.raw("{\"format\":").string(detail::format_of<Weights>);
     description.raw(",\"version\":1");
     detail::describe_type(description, std::type_identity<layout>{});
-    description.raw(",\"dtype\":").string(dtype_name<typename layout::value_type>());
+    description.raw(",\"dtype\":").string(packed::storage_name<typename layout::value_type>());
     description.raw(",\"rows\":").number(w.rows).raw(",\"cols\":").number(w.cols);
     detail::describe_shape(description, w);
     description.raw("}");

@@ -6,6 +6,7 @@
 #include "../core/executor.hpp"
 #include "../core/tensor_view.hpp"
 #include "../packed/block.hpp"
+#include "decoded_blocks.hpp"
 #include "few_tokens.hpp"
 #include "simd/block_panel.hpp"
 #include "simd/block_rows.hpp"
@@ -53,10 +54,14 @@ void few_tokens_rows(const Layout& w, std::size_t first, std::size_t end,
             for (std::size_t t = 0; t < tokens; ++t)
                 for (std::size_t c = 0; c < w.cols_of(band); ++c)
                     near_x[t * stride + c] = t < x.rows() ? x(t, band * stride + c) : 0.0f;
-            in_token_groups(x.rows(), [&]<std::size_t Tokens>(std::size_t t) {
-                simd::block_rows<Layout, Tokens>::add(w, band, row, row + n, &near_x[t * stride],
-                                                      stride, &sums[t], tokens);
-            });
+            as_floats(w, band, row, row + n,
+                      [&]<class Floats>(const Floats& floats, std::size_t begin, std::size_t stop) {
+                          in_token_groups(x.rows(), [&]<std::size_t Tokens>(std::size_t t) {
+                              simd::block_rows<Floats, Tokens>::add(
+                                  floats, band, begin, stop, &near_x[t * stride], stride,
+                                  &sums[(begin - row) * tokens + t], tokens);
+                          });
+                      });
         }
         for (std::size_t r = row; r < row + n; ++r)
             for (std::size_t t = 0; t < x.rows(); ++t)
@@ -80,8 +85,12 @@ void add_bands(const Layout& w, std::size_t first, std::size_t end, matrix_view<
     for (std::size_t band = 0; band < w.n_bands(); ++band) {
         simd::pack_panel<Tokens>(x.block(0, band * Layout::band_cols, x.rows(), w.cols_of(band)),
                                  panel.data());
-        simd::block_panel<Layout, Tokens>::add(w, band, simd::panel_columns<Tokens>{panel.data()},
-                                               {first, end, to, stride});
+        as_floats(w, band, first, end,
+                  [&]<class Floats>(const Floats& floats, std::size_t begin, std::size_t stop) {
+                      simd::block_panel<Floats, Tokens>::add(
+                          floats, band, simd::panel_columns<Tokens>{panel.data()},
+                          {begin, stop, to + (begin - first) * stride, stride});
+                  });
     }
 }
 

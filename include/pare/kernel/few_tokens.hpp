@@ -7,6 +7,7 @@
 #include "../packed/hinm.hpp"
 #include "../packed/n_m.hpp"
 #include "epilogue.hpp"
+#include "simd/decode.hpp"
 #include "simd/n_m_rows.hpp"
 
 #include <array>
@@ -49,7 +50,7 @@ class few_sums {
     /// activations stay in the first-level cache.
     template <class Layout>
     void add(const Layout& w, std::size_t first, std::size_t end, auto&& copy) noexcept {
-        using kernel = simd::n_m_rows<Layout, 1, 1>;
+        using kernel = simd::n_m_rows<packed::n_m<Layout::n, Layout::m, float>, 1, 1>;
         constexpr std::size_t grain_cols = kernel::grain / Layout::n * Layout::m;
         constexpr std::size_t pad = kernel::padding;
         constexpr std::size_t near_cols =
@@ -74,14 +75,33 @@ class few_sums {
                     &sums_[((tile - first) * tokens_ + t) * packed::tile_rows], tokens_);
             };
             std::size_t tile = first;
-            // Memory is read fastest from two places; indices are one beside the values.
-            if constexpr (Layout::index_bits == 0)
-                if (n_tokens_ == 1)
-                    for (; tile + 2 <= end; tile += 2) add_tiles.template operator()<1, 2>(tile, 0);
-            for (; tile < end; ++tile)
-                in_token_groups(n_tokens_, [&]<std::size_t Tokens>(std::size_t t) {
-                    add_tiles.template operator()<Tokens, 1>(tile, t);
-                });
+            if constexpr (packed::is_coded<typename Layout::value_type>) {
+                constexpr std::size_t piece =
+                    (256 - 1) / kernel::grain * kernel::grain + kernel::grain;
+                simd::decoded_tile<Layout, piece> decoded;
+                for (; tile < end; ++tile)
+                    for (std::size_t s = steps; s < steps_end; s += piece) {
+                        const std::size_t n = steps_end - s < piece ? steps_end - s : piece;
+                        const auto floats = decoded(w, tile, s, s + n);
+                        in_token_groups(n_tokens_, [&]<std::size_t Tokens>(std::size_t t) {
+                            simd::n_m_rows<std::remove_const_t<decltype(floats)>, Tokens, 1>::add(
+                                floats, 0, 0, n,
+                                &near_x[t * stride + (s - steps) / Layout::n * Layout::m], stride,
+                                &sums_[((tile - first) * tokens_ + t) * packed::tile_rows],
+                                tokens_);
+                        });
+                    }
+            } else {
+                // Memory is read fastest from two places; indices are one beside the values.
+                if constexpr (Layout::index_bits == 0)
+                    if (n_tokens_ == 1)
+                        for (; tile + 2 <= end; tile += 2)
+                            add_tiles.template operator()<1, 2>(tile, 0);
+                for (; tile < end; ++tile)
+                    in_token_groups(n_tokens_, [&]<std::size_t Tokens>(std::size_t t) {
+                        add_tiles.template operator()<Tokens, 1>(tile, t);
+                    });
+            }
         }
     }
 
@@ -158,7 +178,7 @@ void few_tokens_block(const Layout& w, std::size_t first, std::size_t end,
         sums.add(part, at, at + part.tiles(end - first),
                  [&](std::size_t t, std::size_t begin, std::size_t stop, float* to) {
                      const auto* next =
-                         part.values + (at * part.steps() + part.steps(begin)) * packed::tile_rows;
+                         part.values + part.element(at, part.cols, part.steps(begin));
                      begin += first_col, stop += first_col;
                      if (x.col_stride() == 1)
                          gather(w, tile, begin, stop, &x(t, 0), one{}, to, next);

@@ -23,9 +23,8 @@ void gemm_ref(const Layout& weights, std::size_t first, std::size_t end, matrix_
         for (std::size_t i = first; i < end; ++i) {
             const std::size_t r = weights.output(i);
             float sum = 0.0f;
-            weights.for_each_weight(i, [&](std::size_t c, typename Layout::value_type code) {
-                sum += to_float(code) * x(t, c);
-            });
+            weights.for_each_weight(
+                i, [&](std::size_t c, auto weight) { sum += to_float(weight) * x(t, c); });
             y(t, r) = finish(after, r, sum);
         }
 }

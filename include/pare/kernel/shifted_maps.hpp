@@ -5,6 +5,7 @@
 
 #include "../core/executor.hpp"
 #include "../packed/block.hpp"
+#include "decoded_blocks.hpp"
 #include "epilogue.hpp"
 #include "maps.hpp"
 #include "patches.hpp"
@@ -92,15 +93,19 @@ template <packed::block_weights Layout>
 void add_shifted(const Layout& w, std::size_t band, const shifted_maps& shifts, const float* maps,
                  const std::uint32_t* offsets, std::size_t n, float* to,
                  std::size_t stride) noexcept {
-    const auto add = [&]<std::size_t Tokens>(std::size_t p) {
-        shifted_pixels<Tokens> x{maps, offsets, {}};
-        for (std::size_t v = 0; v < x.places.size(); ++v)
-            x.places[v] = shifts.place(p + v * simd::lanes);
-        simd::block_panel<Layout, Tokens>::add(w, band, x, {0, w.rows, to + p, stride});
-    };
-    std::size_t p = 0;
-    for (; p + 32 <= n; p += 32) add.template operator()<32>(p);
-    for (; p < n; p += simd::lanes) add.template operator()<simd::lanes>(p);
+    as_floats(w, band, 0, w.rows,
+              [&]<class Floats>(const Floats& floats, std::size_t begin, std::size_t end) {
+                  const auto add = [&]<std::size_t Tokens>(std::size_t p) {
+                      shifted_pixels<Tokens> x{maps, offsets, {}};
+                      for (std::size_t v = 0; v < x.places.size(); ++v)
+                          x.places[v] = shifts.place(p + v * simd::lanes);
+                      simd::block_panel<Floats, Tokens>::add(
+                          floats, band, x, {begin, end, to + p + begin * stride, stride});
+                  };
+                  std::size_t p = 0;
+                  for (; p + 32 <= n; p += 32) add.template operator()<32>(p);
+                  for (; p < n; p += simd::lanes) add.template operator()<simd::lanes>(p);
+              });
 }
 
 /// One group of convolve().

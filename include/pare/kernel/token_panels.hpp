@@ -48,7 +48,7 @@ class panel_sums {
                 simd::n_m_panel<Layout, Tokens>::add(
                     w, first + tile, k, n, panel.data(), empty_,
                     &sums_[tile * packed::tile_rows * Tokens],
-                    ((first + next_tile) * w.steps() + next_step) * packed::tile_rows);
+                    Layout::element(first + next_tile, w.cols, next_step));
             }
         }
     }

@@ -3,7 +3,7 @@
 #ifndef PARE_PACKED_CONCEPTS_HPP
 #define PARE_PACKED_CONCEPTS_HPP
 
-#include "../core/dtype.hpp"
+#include "coded.hpp"
 
 #include <concepts>
 #include <cstddef>
@@ -20,17 +20,17 @@ inline constexpr std::size_t tile_rows = 16;
 inline namespace PARE_ARCH_NAMESPACE {
 namespace detail {
 
-template <class T>
 struct any_visit {
-    void operator()(std::size_t column, T code) const noexcept;  // never defined
+    void operator()(std::size_t column, auto weight) const noexcept;  // never defined
 };
 
 }  // namespace detail
 }  // namespace PARE_ARCH_NAMESPACE
 
 /// A packed weight matrix over memory that someone else owns: a small copyable description with
-/// exact size arithmetic. for_each_weight(i, visit) calls visit(column, code) for the stored
-/// weights of the row output(i), in the order in which a product is summed.
+/// exact size arithmetic. for_each_weight(i, visit) calls visit(column, weight) for the stored
+/// weights of the row output(i), in the order in which a product is summed; those of a coded type
+/// are floats.
 template <class L>
 concept layout = std::is_trivially_copyable_v<L> && requires(const L& l, std::size_t i) {
     typename L::value_type;
@@ -38,7 +38,7 @@ concept layout = std::is_trivially_copyable_v<L> && requires(const L& l, std::si
     { l.cols } -> std::convertible_to<std::size_t>;
     { l.required_bytes() } -> std::same_as<std::size_t>;
     { l.output(i) } -> std::same_as<std::size_t>;
-    l.for_each_weight(i, detail::any_visit<typename L::value_type>{});
+    l.for_each_weight(i, detail::any_visit{});
     { l.view() } -> std::same_as<const L&>;
 };
 
@@ -52,21 +52,21 @@ concept weights = requires(const W& w) {
 template <weights W>
 using layout_of = std::remove_cvref_t<decltype(std::declval<const W&>().view())>;
 
-template <int N, int M, float_storage T>
+template <int N, int M, storage T>
 struct n_m;
-template <int N, int M, float_storage T>
+template <int N, int M, storage T>
 struct hinm;
-template <int B, float_storage T>
+template <int B, storage T>
 struct block;
 
 inline namespace PARE_ARCH_NAMESPACE {
 namespace detail {
 
-template <int N, int M, float_storage T>
+template <int N, int M, storage T>
 void stored_as_n_m(const n_m<N, M, T>&);  // never defined
-template <int N, int M, float_storage T>
+template <int N, int M, storage T>
 void stored_as_hinm(const hinm<N, M, T>&);  // never defined
-template <int B, float_storage T>
+template <int B, storage T>
 void stored_as_block(const block<B, T>&);  // never defined
 
 }  // namespace detail

@@ -5,6 +5,7 @@
 
 #include "../prune/hinm_order.hpp"
 #include "n_m.hpp"
+#include "pack_row.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -59,18 +60,21 @@ struct hinm_shape {
 /// which a list names; put side by side in its order they are the compact matrix, of `kept`
 /// columns. Its first `dense` ones are stored as packed::dense, the others as n_m, every tile
 /// beginning a new tile of 16 rows there: a V that is no multiple of 16 is padded to one.
-template <int N, int M, float_storage T = float>
+template <int N, int M, storage T = float>
 struct hinm : hinm_shape {
     using value_type = T;
+    using element_type = element_of<T>;
     static constexpr int n = N;
     static constexpr int m = M;
     using dense_part = packed::dense<T>;
     using grouped_part = n_m<N, M, T>;
 
-    const T* values = nullptr;               ///< of the grouped part
-    const T* dense_values = nullptr;         ///< of the dense part
-    const std::uint32_t* indices = nullptr;  ///< of the grouped part
-    const std::uint32_t* outputs = nullptr;  ///< (rows) the row at each place; unless in_place
+    const element_type* values = nullptr;         ///< of the grouped part
+    const element_type* dense_values = nullptr;   ///< of the dense part
+    const std::uint32_t* indices = nullptr;       ///< of the grouped part
+    const std::uint32_t* scales = nullptr;        ///< of the grouped part, of a coded type
+    const std::uint32_t* dense_scales = nullptr;  ///< of the dense part
+    const std::uint32_t* outputs = nullptr;       ///< (rows) row at each place; unless in_place
     const std::uint32_t* columns = nullptr;  ///< (n_tiles, column_words) two a word, lower first
 
     static constexpr std::size_t n_values(const hinm_shape& s) noexcept {
@@ -80,32 +84,42 @@ struct hinm : hinm_shape {
     static constexpr std::size_t n_indices(const hinm_shape& s) noexcept {
         return grouped_part::n_indices(s.compact_rows(), s.kept - s.dense);
     }
-    /// 32-bit words of indices, outputs and columns, in this order.
+    /// Words of indices, scales, scales of the dense part, outputs and columns, in this order.
     PARE_ALWAYS_INLINE static constexpr std::size_t n_words(const hinm_shape& s) noexcept {
-        return n_indices(s) + (s.in_place ? 0 : s.rows) + s.n_tiles() * s.column_words();
+        return list_words(s) + (s.in_place ? 0 : s.rows) + s.n_tiles() * s.column_words();
+    }
+    /// Those before outputs and columns.
+    PARE_ALWAYS_INLINE static constexpr std::size_t list_words(const hinm_shape& s) noexcept {
+        return n_indices(s) + grouped_part::n_scales(s.compact_rows(), s.kept - s.dense) +
+               dense_part::n_scales(s.compact_rows(), s.dense);
     }
     static constexpr std::size_t required_bytes(const hinm_shape& s) noexcept {
-        return n_values(s) * sizeof(T) + n_words(s) * sizeof(std::uint32_t);
+        return n_values(s) * sizeof(element_type) + n_words(s) * sizeof(std::uint32_t);
     }
     constexpr std::size_t required_bytes() const noexcept { return required_bytes(*this); }
 
     constexpr const hinm& view() const noexcept { return *this; }
     /// The same over other memory: n_values() and n_words() elements, as pack() fills them.
-    constexpr hinm over(const T* all_values, const std::uint32_t* words) const noexcept {
+    constexpr hinm over(const element_type* all_values, const std::uint32_t* words) const noexcept {
         hinm moved = *this;
         moved.values = all_values;
         moved.dense_values = all_values + grouped_part::n_values(compact_rows(), kept - dense);
         moved.indices = words;
-        moved.outputs = in_place ? nullptr : words + n_indices(*this);
-        moved.columns = words + n_indices(*this) + (in_place ? 0 : rows);
+        if constexpr (is_coded<T>) {
+            moved.scales = words + n_indices(*this);
+            moved.dense_scales =
+                moved.scales + grouped_part::n_scales(compact_rows(), kept - dense);
+        }
+        moved.outputs = in_place ? nullptr : words + list_words(*this);
+        moved.columns = words + list_words(*this) + (in_place ? 0 : rows);
         return moved;
     }
     /// The compact matrix.
     constexpr dense_part compact_dense() const noexcept {
-        return {compact_rows(), dense, dense_values, nullptr};
+        return {compact_rows(), dense, dense_values, nullptr, dense_scales};
     }
     constexpr grouped_part compact_grouped() const noexcept {
-        return {compact_rows(), kept - dense, values, indices};
+        return {compact_rows(), kept - dense, values, indices, scales};
     }
 
     PARE_ALWAYS_INLINE constexpr std::size_t output(std::size_t i) const noexcept {
@@ -114,8 +128,8 @@ struct hinm : hinm_shape {
     }
     constexpr void for_each_weight(std::size_t i, auto&& visit) const noexcept {
         const auto visit_part = [&](const auto& part, std::size_t first_col) {
-            part.for_each_weight(compact_row(i), [&](std::size_t c, T code) {
-                visit(tile_column(i / tile_rows, first_col + c), code);
+            part.for_each_weight(compact_row(i), [&](std::size_t c, auto weight) {
+                visit(tile_column(i / tile_rows, first_col + c), weight);
             });
         };
         visit_part(compact_dense(), 0);
@@ -137,20 +151,65 @@ inline hinm_shape shape_of(const prune::hinm_order& order) noexcept {
     return {order.rows(), order.cols(), order.tile_rows(), order.kept(), order.dense(), in_place};
 }
 
+namespace detail {
+
+template <class Layout, class Codec>
+result<Layout> pack_in_order(Layout packed, matrix_view<const float> weights,
+                             prune::const_mask_view kept, const prune::hinm_order& order,
+                             const Codec& codec, std::span<typename Layout::element_type> values,
+                             std::span<std::uint32_t> words) noexcept {
+    auto slots = buffer<float>::make(is_coded<typename Codec::value_type> ? packed.kept : 0);
+    if (!slots) return slots.error();
+    for (auto& v : values) v = {};
+    for (std::uint32_t& word : words) word = 0;
+
+    std::uint32_t* const outputs = words.data() + Layout::list_words(packed);
+    std::uint32_t* const columns = outputs + (packed.in_place ? 0 : packed.rows);
+    packed = packed.over(values.data(), words.data());
+    for (std::size_t i = 0; i < packed.rows && !packed.in_place; ++i)
+        outputs[i] = order.outputs()[i];
+    for (std::size_t t = 0; t < packed.n_tiles(); ++t)
+        for (std::size_t c = 0; c < packed.kept; ++c)
+            columns[t * packed.column_words() + c / 2] |= order.columns(t)[c] << (c % 2 * 16);
+
+    for (std::size_t i = 0; i < packed.rows; ++i) {
+        const std::size_t row = order.outputs()[i], at = packed.compact_row(i);
+        const auto tile = order.columns(i / packed.tile_rows);
+        std::size_t n_kept = 0;
+        for (const std::uint32_t c : tile) n_kept += kept(row, c);
+        if (n_kept != kept.count_row(row))
+            return error{errc::pattern_violated, "a row keeps a column that its tile lacks", row};
+        const auto pack_part = [&]<class Part>(const Part& part, auto columns_of_part) {
+            return detail::pack_row<Part>(
+                at, columns_of_part.size(),
+                [&](std::size_t c) { return weights(row, columns_of_part[c]); },
+                [&](std::size_t c) { return kept(row, columns_of_part[c]); }, codec,
+                {values.data() + (part.values - packed.values), words.data(),
+                 is_coded<typename Part::value_type> ? words.data() + (part.scales - packed.indices)
+                                                     : nullptr},
+                slots->span());
+        };
+        auto ok = pack_part(packed.compact_dense(), tile.first(packed.dense));
+        if (ok) ok = pack_part(packed.compact_grouped(), tile.subspan(packed.dense));
+        if (!ok) return error{ok.error().code, ok.error().message, row};
+    }
+    return packed;
+}
+
+}  // namespace detail
+
 /// Writes the kept weights (rows, cols) in the given order into `values` and `words`, of exactly
 /// n_values() and n_words() elements of shape_of(order), each weight passed through `codec`.
 /// @return the layout over that memory; pattern_violated when a group keeps more than N or a row
 /// keeps a column that its tile lacks, not_a_number for a kept weight that is NaN or infinite, as
 /// given or as encoded, shape_mismatch, invalid_argument for a shape that hinm_shape cannot be,
-/// buffer_too_small. After the first two the memory holds nothing of use.
+/// buffer_too_small, out_of_memory. After the first two the memory holds nothing of use.
 /// @pre order.check()
 template <int N, int M, class Codec>
-result<hinm<N, M, typename Codec::value_type>> pack(matrix_view<const float> weights,
-                                                    prune::const_mask_view kept,
-                                                    const prune::hinm_order& order,
-                                                    const Codec& codec,
-                                                    std::span<typename Codec::value_type> values,
-                                                    std::span<std::uint32_t> words) noexcept {
+result<hinm<N, M, typename Codec::value_type>> pack(
+    matrix_view<const float> weights, prune::const_mask_view kept, const prune::hinm_order& order,
+    const Codec& codec, std::span<element_of<typename Codec::value_type>> values,
+    std::span<std::uint32_t> words) noexcept {
     using layout = hinm<N, M, typename Codec::value_type>;
     layout packed{shape_of(order)};
     if (weights.rows() != packed.rows || weights.cols() != packed.cols ||
@@ -161,44 +220,11 @@ result<hinm<N, M, typename Codec::value_type>> pack(matrix_view<const float> wei
                      "packed hinm keeps 1 to 65,536 columns, of tiles of at most 1024 rows"};
     if (values.size() != layout::n_values(packed) || words.size() != layout::n_words(packed))
         return error{errc::buffer_too_small, "pack: memory is not n_values and n_words long"};
-    for (auto& v : values) v = codec.encode(0.0f);
-    for (std::uint32_t& word : words) word = 0;
-
-    std::uint32_t* const outputs = words.data() + layout::n_indices(packed);
-    std::uint32_t* const columns = outputs + (packed.in_place ? 0 : packed.rows);
-    packed = packed.over(values.data(), words.data());
-    for (std::size_t i = 0; i < packed.rows && !packed.in_place; ++i)
-        outputs[i] = order.outputs()[i];
-    for (std::size_t t = 0; t < packed.n_tiles(); ++t)
-        for (std::size_t c = 0; c < packed.kept; ++c)
-            columns[t * packed.column_words() + c / 2] |= order.columns(t)[c] << (c % 2 * 16);
-
-    auto* const dense_values =
-        values.data() +
-        layout::grouped_part::n_values(packed.compact_rows(), packed.kept - packed.dense);
-    for (std::size_t i = 0; i < packed.rows; ++i) {
-        const std::size_t row = order.outputs()[i], at = packed.compact_row(i);
-        const auto tile = order.columns(i / packed.tile_rows);
-        std::size_t n_kept = 0;
-        for (const std::uint32_t c : tile) n_kept += kept(row, c);
-        if (n_kept != kept.count_row(row))
-            return error{errc::pattern_violated, "a row keeps a column that its tile lacks", row};
-        const auto pack_part = [&]<class Part>(std::type_identity<Part>, auto columns_of_part,
-                                               auto* part_values) {
-            return detail::pack_row<Part>(
-                at, columns_of_part.size(),
-                [&](std::size_t c) { return weights(row, columns_of_part[c]); },
-                [&](std::size_t c) { return kept(row, columns_of_part[c]); }, codec, part_values,
-                words.data());
-        };
-        auto ok = pack_part(std::type_identity<typename layout::dense_part>{},
-                            tile.first(packed.dense), dense_values);
-        if (ok)
-            ok = pack_part(std::type_identity<typename layout::grouped_part>{},
-                           tile.subspan(packed.dense), values.data());
-        if (!ok) return error{ok.error().code, ok.error().message, row};
-    }
-    return packed;
+    if constexpr (detail::of_whole_tensor<Codec>)
+        return detail::pack_with_tensor_grid(weights, kept, codec, [&](const auto& fixed) {
+            return pack<N, M>(weights, kept, order, fixed, values, words);
+        });
+    else return detail::pack_in_order<layout>(packed, weights, kept, order, codec, values, words);
 }
 
 /// The order that packed weights are in, to go on searching from or to plan with. @return
@@ -239,6 +265,9 @@ status check(const hinm<N, M, T>& packed) noexcept {
                              "an index lies outside its group or out of order", r};
         }
     }
+    if constexpr (is_coded<T>)
+        if (auto ok = detail::check_grids(packed.compact_dense()); !ok) return ok;
+    if constexpr (is_coded<T>) return detail::check_grids(packed.compact_grouped());
     return {};
 }
 

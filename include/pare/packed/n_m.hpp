@@ -3,14 +3,14 @@
 #ifndef PARE_PACKED_N_M_HPP
 #define PARE_PACKED_N_M_HPP
 
-#include "../core/dtype.hpp"
+#include "../core/buffer.hpp"
 #include "../core/status.hpp"
 #include "../core/tensor_view.hpp"
 #include "../prune/mask.hpp"
 #include "concepts.hpp"
+#include "pack_row.hpp"
 #include "unpack.hpp"
 
-#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -24,14 +24,16 @@ namespace pare::packed {
 ///
 /// Rows are cut into tiles of 16 (the last one padded with zero weights). A row has `steps` slots,
 /// N for each group of M columns, in ascending column order. Slot s of lane l of tile t is
-/// values[(t * steps + s) * 16 + l]. Its place in the group is the s-th `index_bits`-bit number of
-/// the lane's bit stream: 32-bit words, least significant bit first, word w at
-/// indices[(t * words + w) * 16 + l].
-template <int N, int M, float_storage T = float>
+/// values[(t * steps + s) * 16 + l]; of a coded type, slots are padded to 32 and place() says where
+/// one lies. Its place in the group is the s-th `index_bits`-bit number of the lane's bit stream:
+/// 32-bit words, least significant bit first, word w at indices[(t * words + w) * 16 + l], like
+/// the words of scales.
+template <int N, int M, storage T = float>
 struct n_m {
     static_assert(1 <= N && N <= M && M <= 32, "packed n_m<N, M> needs 1 <= N <= M <= 32");
 
     using value_type = T;
+    using element_type = element_of<T>;
     static constexpr int n = N;
     static constexpr int m = M;
     /// ceil(log2 M); none where every column is kept.
@@ -39,8 +41,9 @@ struct n_m {
 
     std::size_t rows = 0;                    ///< output channels
     std::size_t cols = 0;                    ///< input features
-    const T* values = nullptr;               ///< n_values(rows, cols) elements
+    const element_type* values = nullptr;    ///< n_values(rows, cols) elements
     const std::uint32_t* indices = nullptr;  ///< n_indices(rows, cols) words
+    const std::uint32_t* scales = nullptr;   ///< n_scales(rows, cols) words, of a coded type
 
     static constexpr std::size_t tiles(std::size_t rows) noexcept {
         return (rows + tile_rows - 1) / tile_rows;
@@ -50,19 +53,48 @@ struct n_m {
         const std::size_t rest = cols % M;
         return cols / M * N + (rest < N ? rest : N);
     }
+    /// Slots of a row with those that only fill it up: codes of 0, at the first column.
+    static constexpr std::size_t stored_steps(std::size_t cols) noexcept {
+        return is_coded<T> ? (steps(cols) + 31) / 32 * 32 : steps(cols);
+    }
+    /// Elements of a row.
+    static constexpr std::size_t value_elements(std::size_t cols) noexcept {
+        if constexpr (is_coded<T>) return stored_steps(cols) / 32 * T::bits;
+        else return steps(cols);
+    }
+    /// The element from which on the values of a step of a tile lie, with others where codes of
+    /// several steps share words.
+    PARE_ALWAYS_INLINE static constexpr std::size_t element(std::size_t tile, std::size_t cols,
+                                                            std::size_t step) noexcept {
+        if constexpr (is_coded<T>) step = step * T::bits / 32;
+        return (tile * value_elements(cols) + step) * tile_rows;
+    }
     /// 32-bit index words of a row.
     static constexpr std::size_t index_words(std::size_t cols) noexcept {
-        return (steps(cols) * index_bits + 31) / 32;
+        return (stored_steps(cols) * index_bits + 31) / 32;
+    }
+    /// 32-bit words of a row's scales.
+    static constexpr std::size_t scale_words(std::size_t cols) noexcept {
+        if constexpr (is_coded<T>) return T::scale_words(T::n_groups(stored_steps(cols)));
+        else return 0;
     }
     static constexpr std::size_t n_values(std::size_t rows, std::size_t cols) noexcept {
-        return tiles(rows) * steps(cols) * tile_rows;
+        return tiles(rows) * value_elements(cols) * tile_rows;
     }
     static constexpr std::size_t n_indices(std::size_t rows, std::size_t cols) noexcept {
         return tiles(rows) * index_words(cols) * tile_rows;
     }
-    /// Bytes of values and indices together, padding included.
+    static constexpr std::size_t n_scales(std::size_t rows, std::size_t cols) noexcept {
+        return tiles(rows) * scale_words(cols) * tile_rows;
+    }
+    /// Words of indices and scales, in this order.
+    static constexpr std::size_t n_words(std::size_t rows, std::size_t cols) noexcept {
+        return n_indices(rows, cols) + n_scales(rows, cols);
+    }
+    /// Bytes of values, indices and scales together, padding included.
     static constexpr std::size_t required_bytes(std::size_t rows, std::size_t cols) noexcept {
-        return n_values(rows, cols) * sizeof(T) + n_indices(rows, cols) * sizeof(std::uint32_t);
+        return n_values(rows, cols) * sizeof(element_type) +
+               n_words(rows, cols) * sizeof(std::uint32_t);
     }
 
     constexpr std::size_t steps() const noexcept { return steps(cols); }
@@ -71,14 +103,46 @@ struct n_m {
 
     /// Itself: a layout and an owning layer are used alike.
     constexpr const n_m& view() const noexcept { return *this; }
-    /// The same over other memory.
-    constexpr n_m over(const T* all_values, const std::uint32_t* words) const noexcept {
-        return {rows, cols, all_values, words};
+    /// The same over other memory: n_values() and n_words() elements, as pack() fills them.
+    constexpr n_m over(const element_type* all_values, const std::uint32_t* words) const noexcept {
+        return {rows, cols, all_values, words,
+                is_coded<T> ? words + n_indices(rows, cols) : nullptr};
     }
 
-    PARE_ALWAYS_INLINE constexpr T value(std::size_t row, std::size_t step) const noexcept {
+    /// Where a code lies: bits from `shift` on of a word of values. In every 16 steps plane p and
+    /// byte b hold step p + 4 b, so that the four bytes of a plane are those of a word of i8, and
+    /// either nibbles of one of i4: operands of an integer dot product.
+    struct code_place {
+        std::size_t word;
+        std::size_t shift;
+    };
+    PARE_ALWAYS_INLINE static constexpr code_place place(std::size_t row, std::size_t cols,
+                                                         std::size_t step) noexcept {
+        const std::size_t plane = step % 4, byte = step / 4 % 4, bit = plane * T::bits;
+        const std::size_t word = step / 16 * (T::bits / 2) + bit / 8;
+        return {(row / tile_rows * value_elements(cols) + word) * tile_rows + row % tile_rows,
+                8 * byte + bit % 8};
+    }
+    PARE_ALWAYS_INLINE static constexpr std::size_t scale_word(std::size_t row, std::size_t cols,
+                                                               std::size_t group) noexcept {
+        const std::size_t word = T::asymmetric ? group : group / 2;
+        return (row / tile_rows * scale_words(cols) + word) * tile_rows + row % tile_rows;
+    }
+    PARE_ALWAYS_INLINE constexpr std::uint8_t code(std::size_t row,
+                                                   std::size_t step) const noexcept {
+        const code_place at = place(row, cols, step);
+        return static_cast<std::uint8_t>(values[at.word] >> at.shift & ((1u << T::bits) - 1));
+    }
+    PARE_ALWAYS_INLINE constexpr grid grid_of(std::size_t row, std::size_t group) const noexcept {
+        return T::read_grid(scales[scale_word(row, cols, group)], group);
+    }
+
+    /// Of a slot: a T, or the float that a code stands for.
+    PARE_ALWAYS_INLINE constexpr auto value(std::size_t row, std::size_t step) const noexcept {
         PARE_ASSERT(row < rows && step < steps(cols), "index out of range");
-        return values[(row / tile_rows * steps(cols) + step) * tile_rows + row % tile_rows];
+        if constexpr (is_coded<T>)
+            return T::weight(code(row, step), grid_of(row, T::group_of(step)));
+        else return values[(row / tile_rows * steps(cols) + step) * tile_rows + row % tile_rows];
     }
     /// The place of a slot in its group, in [0, M).
     PARE_ALWAYS_INLINE constexpr std::size_t index(std::size_t row,
@@ -104,111 +168,53 @@ struct n_m {
 
 /// Every column kept, no indices: the n_m layout at its trivial end. Values of 16 output channels
 /// lie side by side, column after column.
-template <float_storage T = float>
+template <storage T = float>
 using dense = n_m<1, 1, T>;
 
 inline namespace PARE_ARCH_NAMESPACE {
 
-namespace detail {
-
-// The columns a group stores, ascending: the kept ones and, where a mask keeps fewer than the
-// group has slots, the first others (their value will be zero). False when too many are kept.
-inline bool stored_columns(std::array<bool, 32>& kept, std::size_t length,
-                           std::size_t slots) noexcept {
-    std::size_t n = 0;
-    for (std::size_t c = 0; c < length; ++c) n += kept[c];
-    if (n > slots) return false;
-    for (std::size_t c = 0; c < length && n < slots; ++c)
-        if (!kept[c]) n += kept[c] = true;
-    return true;
-}
-
-template <class Layout>
-void write_index(std::uint32_t* indices, std::size_t cols, std::size_t row, std::size_t step,
-                 std::size_t index) noexcept {
-    const std::size_t bit = step * Layout::index_bits, shift = bit % 32;
-    std::uint32_t* word = indices +
-                          (row / tile_rows * Layout::index_words(cols) + bit / 32) * tile_rows +
-                          row % tile_rows;
-    const std::uint64_t bits = std::uint64_t{index} << shift;
-    *word |= static_cast<std::uint32_t>(bits);
-    if (shift + Layout::index_bits > 32) word[tile_rows] |= static_cast<std::uint32_t>(bits >> 32);
-}
-
-/// Writes a row of `cols` columns over zeroed memory: column c has the weight weight(c) where
-/// kept(c).
-template <class Layout, class Codec>
-status pack_row(std::size_t row, std::size_t cols, auto&& weight, auto&& kept, const Codec& codec,
-                typename Layout::value_type* values, std::uint32_t* indices) noexcept {
-    typename Layout::value_type* value =
-        values + row / tile_rows * Layout::steps(cols) * tile_rows + row % tile_rows;
-    for (std::size_t begin = 0, step = 0; begin < cols; begin += Layout::m) {
-        const std::size_t length = cols - begin < Layout::m ? cols - begin : Layout::m;
-        std::array<bool, 32> stored{};
-        for (std::size_t c = 0; c < length; ++c) stored[c] = kept(begin + c);
-        if (!stored_columns(stored, length, length < Layout::n ? length : Layout::n))
-            return error{errc::pattern_violated, "a group keeps more than N weights"};
-        for (std::size_t c = 0; c < length; ++c) {
-            if (!stored[c]) continue;
-            if (kept(begin + c)) {
-                const float w = weight(begin + c);
-                const auto code = codec.encode(w);
-                if (!is_finite(w) || !is_finite(to_float(code)))
-                    return error{errc::not_a_number,
-                                 "a kept weight is NaN, infinite or too large for its type"};
-                value[step * tile_rows] = code;
-            }
-            if constexpr (Layout::index_bits > 0) write_index<Layout>(indices, cols, row, step, c);
-            ++step;
-        }
-    }
-    return {};
-}
-
-/// Whether the indices of a row name columns that exist and, where Ascending, ascend in a group.
-template <class Layout>
-bool row_is_valid(const Layout& packed, std::size_t row, bool ascending) noexcept {
-    for (std::size_t s = 0; s < packed.steps(); ++s)
-        if (packed.index(row, s) >= Layout::m || packed.column(row, s) >= packed.cols ||
-            (ascending && s % Layout::n != 0 && packed.index(row, s) <= packed.index(row, s - 1)))
-            return false;
-    return true;
-}
-
-}  // namespace detail
-
-/// Writes the kept weights (rows, cols) into `values` and `indices`, of exactly n_values() and
-/// n_indices() elements, each weight passed through `codec`.
+/// Writes the kept weights (rows, cols) into `values` and `words`, of exactly n_values() and
+/// n_words() elements, each weight passed through `codec`. Offline: for a coded type it allocates
+/// the weights of a row, or of the matrix where the codec has one scale for it.
 /// @return the layout over that memory; pattern_violated when a group keeps more than N,
 /// not_a_number for a kept weight that is NaN or infinite, as given or as encoded, shape_mismatch,
-/// buffer_too_small. After the first two the memory holds nothing of use.
+/// buffer_too_small, out_of_memory. After the first two the memory holds nothing of use.
 template <int N, int M, class Codec>
-result<n_m<N, M, typename Codec::value_type>> pack(matrix_view<const float> weights,
-                                                   prune::const_mask_view kept, const Codec& codec,
-                                                   std::span<typename Codec::value_type> values,
-                                                   std::span<std::uint32_t> indices) noexcept {
-    using T = typename Codec::value_type;
-    using layout = n_m<N, M, T>;
+result<n_m<N, M, typename Codec::value_type>> pack(
+    matrix_view<const float> weights, prune::const_mask_view kept, const Codec& codec,
+    std::span<element_of<typename Codec::value_type>> values,
+    std::span<std::uint32_t> words) noexcept {
+    using layout = n_m<N, M, typename Codec::value_type>;
     const std::size_t rows = weights.rows(), cols = weights.cols();
     if (kept.rows() != rows || kept.cols() != cols)
         return error{errc::shape_mismatch, "weights and mask differ in shape"};
     if (values.size() != layout::n_values(rows, cols) ||
-        indices.size() != layout::n_indices(rows, cols))
-        return error{errc::buffer_too_small, "pack: memory is not n_values and n_indices long"};
-    for (T& v : values) v = codec.encode(0.0f);
-    for (std::uint32_t& word : indices) word = 0;
-
-    for (std::size_t r = 0; r < rows; ++r)
-        if (auto ok = detail::pack_row<layout>(
-                r, cols, [&](std::size_t c) { return weights(r, c); },
-                [&](std::size_t c) { return kept(r, c); }, codec, values.data(), indices.data());
-            !ok)
-            return error{ok.error().code, ok.error().message, r};
-    return layout{rows, cols, values.data(), indices.data()};
+        words.size() != layout::n_words(rows, cols))
+        return error{errc::buffer_too_small, "pack: memory is not n_values and n_words long"};
+    if constexpr (detail::of_whole_tensor<Codec>) {
+        return detail::pack_with_tensor_grid(weights, kept, codec, [&](const auto& fixed) {
+            return pack<N, M>(weights, kept, fixed, values, words);
+        });
+    } else {
+        auto slots = buffer<float>::make(is_coded<typename Codec::value_type> ? cols : 0);
+        if (!slots) return slots.error();
+        for (auto& v : values) v = {};
+        for (std::uint32_t& word : words) word = 0;
+        for (std::size_t r = 0; r < rows; ++r)
+            if (auto ok = detail::pack_row<layout>(
+                    r, cols, [&](std::size_t c) { return weights(r, c); },
+                    [&](std::size_t c) { return kept(r, c); }, codec,
+                    {values.data(), words.data(), words.data() + layout::n_indices(rows, cols)},
+                    slots->span());
+                !ok)
+                return error{ok.error().code, ok.error().message, r};
+        return layout{rows, cols}.over(values.data(), words.data());
+    }
 }
 
-/// Whether every index names a column of its group, in ascending order: a kernel may run only on
-/// weights that pass, so whoever takes packed bytes from outside checks them once.
+/// Whether every index names a column of its group, in ascending order, and every scale is one: a
+/// kernel may run only on weights that pass, so whoever takes packed bytes from outside checks them
+/// once.
 template <int N, int M, class T>
 status check(const n_m<N, M, T>& packed) noexcept {
     if constexpr (n_m<N, M, T>::index_bits > 0) {
@@ -220,6 +226,7 @@ status check(const n_m<N, M, T>& packed) noexcept {
                 return error{errc::malformed_file,
                              "an index lies outside its group or out of order", r};
     }
+    if constexpr (is_coded<T>) return detail::check_grids(packed);
     return {};
 }
 

@@ -19,9 +19,8 @@ status unpack(const Layout& packed, matrix_view<float> weights) noexcept {
     for (std::size_t i = 0; i < packed.rows; ++i) {
         const std::size_t row = packed.output(i);
         for (std::size_t c = 0; c < packed.cols; ++c) weights(row, c) = 0.0f;
-        packed.for_each_weight(i, [&](std::size_t c, typename Layout::value_type code) {
-            weights(row, c) = to_float(code);
-        });
+        packed.for_each_weight(
+            i, [&](std::size_t c, auto weight) { weights(row, c) = to_float(weight); });
     }
     return {};
 }

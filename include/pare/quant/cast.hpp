@@ -3,21 +3,26 @@
 #ifndef PARE_QUANT_CAST_HPP
 #define PARE_QUANT_CAST_HPP
 
-#include "../core/dtype.hpp"
+#include "../packed/coded.hpp"
 
 #include <concepts>
+#include <span>
 
 namespace pare::quant {
 
 // Version 14 does not know noexcept in a requirement:
 // clang-format off
 
-/// Turns weights into codes. `value_type` is the stored type; `encode` is defined for every float.
+/// Turns weights into what is stored: `value_type`. A float type is encoded weight by weight; of a
+/// packed::coded type, fit() finds the grid of weights that share one.
 template <class C>
-concept codec = std::copyable<C> && requires(const C& c, float weight) {
-    typename C::value_type;
-    { c.encode(weight) } noexcept -> std::same_as<typename C::value_type>;
-};
+concept codec = std::copyable<C> && requires { typename C::value_type; } &&
+    (requires(const C& c, float weight) {
+         { c.encode(weight) } noexcept -> std::same_as<typename C::value_type>;
+     } || requires(const C& c, std::span<const float> weights) {
+         requires packed::is_coded<typename C::value_type>;
+         { c.fit(weights) } noexcept -> std::same_as<packed::grid>;
+     });
 
 // clang-format on
 

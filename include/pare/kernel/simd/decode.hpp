@@ -1,0 +1,107 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_KERNEL_SIMD_DECODE_HPP
+#define PARE_KERNEL_SIMD_DECODE_HPP
+
+#include "../../packed/n_m.hpp"
+#include "lookup.hpp"
+#include "vec.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#if PARE_HAS_SIMD
+namespace pare::simd::inline PARE_ARCH_NAMESPACE {
+
+/// The numbers that codes stand for; they lie in the lowest bits of every lane, others are zero.
+template <int Bits>
+vecf numbers_of(std::type_identity<whole_numbers<Bits>>, veci codes) noexcept {
+    const veci sign(1u << (Bits - 1));
+    return to_floats((codes ^ sign) - sign);
+}
+inline vecf numbers_of(std::type_identity<code_nf4>, veci codes) noexcept {
+    return lookup<16>(code_nf4::numbers.data())(codes);
+}
+template <int ExponentBits>
+vecf numbers_of(std::type_identity<small_float<ExponentBits>>, veci codes) noexcept {
+    using code = small_float<ExponentBits>;
+    constexpr int shift = 23 - code::fraction_bits;
+    const veci size = codes & veci(0x7fu), sign = (codes & veci(0x80u)) << 24;
+    const veci normal = (size << shift) + veci(static_cast<std::uint32_t>(127 - code::bias) << 23);
+    const veci small = as_bits(to_floats(size) * vecf(code::decode(1)));
+    // All ones where the exponent is zero.
+    const veci is_small = veci(0u) - ((size - veci(1u << code::fraction_bits)) >> 31);
+    return from_bits(sign | (small & is_small) | (normal & ~is_small));
+}
+
+/// Writes the weights of the steps [begin, end) of a tile to wide[(s - begin / 16 * 16) * 16 + l],
+/// and of the others that share 16 steps with them.
+template <packed::n_m_weights Layout>
+void decode(const Layout& w, std::size_t tile, std::size_t begin, std::size_t end,
+            float* wide) noexcept {
+    using T = typename Layout::value_type;
+    constexpr std::size_t n_words = T::bits / 2;  // of 16 steps
+    const std::uint32_t* words =
+        w.values +
+        (tile * Layout::value_elements(w.cols) + begin / 16 * n_words) * packed::tile_rows;
+    for (std::size_t s = begin / 16 * 16; s < end; s += 16, words += n_words * packed::tile_rows)
+        for (std::size_t l = 0; l < packed::tile_rows; l += lanes) {
+            const std::size_t group = T::group_of(s);
+            const veci grids = veci::load_unaligned(
+                w.scales + Layout::scale_word(tile * packed::tile_rows, w.cols, group) + l);
+            const bool upper = T::asymmetric || group % 2 != 0;
+            const vecf scale = from_bits(upper ? grids & veci(0xffff0000u) : grids << 16);
+            vecf zero(0.0f);
+            if constexpr (T::asymmetric) {
+                const veci low = grids & veci(0xffffu), sign(0x8000u);
+                zero = to_floats((low ^ sign) - sign);
+            }
+            std::array<veci, n_words> word;
+            for (std::size_t i = 0; i < n_words; ++i) {
+                prefetch(words + i * packed::tile_rows + l, 4096);
+                word[i] = veci::load_unaligned(words + i * packed::tile_rows + l);
+            }
+            const auto put = [&]<std::size_t Step>(std::integral_constant<std::size_t, Step>) {
+                constexpr std::size_t bit = Step % 4 * T::bits;
+                constexpr int shift = 8 * (Step / 4) + bit % 8;
+                const veci code = (word[bit / 8] >> shift) & veci((1u << T::bits) - 1);
+                vecf number = numbers_of(std::type_identity<typename T::code>{}, code);
+                if constexpr (T::asymmetric) number = number - zero;
+                (number * scale).store_aligned(wide + Step * packed::tile_rows + l);
+            };
+            [&]<std::size_t... Step>(std::index_sequence<Step...>) {
+                (put(std::integral_constant<std::size_t, Step>{}), ...);
+            }
+            (std::make_index_sequence<16>{});
+            if (l + lanes == packed::tile_rows) wide += 16 * packed::tile_rows;
+        }
+}
+
+/// Weights of a tile as floats, for kernels that read floats. Steps is a multiple of the grain of
+/// such a kernel: where a range begins, an index word begins.
+template <class Layout, std::size_t Steps>
+class decoded_tile {
+  public:
+    using layout = packed::n_m<Layout::n, Layout::m, float>;
+
+    /// Of the steps [begin, end), at most Steps, as steps from 0 on of a tile 0.
+    layout operator()(const Layout& w, std::size_t tile, std::size_t begin,
+                      std::size_t end) noexcept {
+        decode(w, tile, begin, end, wide_.data());
+        const std::size_t words =
+            tile * Layout::index_words(w.cols) + begin * Layout::index_bits / 32;
+        return {packed::tile_rows, w.cols, wide_.data() + begin % 16 * packed::tile_rows,
+                Layout::index_bits > 0 ? w.indices + words * packed::tile_rows : nullptr};
+    }
+
+  private:
+    alignas(64) std::array<float, (Steps + 31) / 16 * 16 * packed::tile_rows> wide_;
+};
+
+}  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
+#endif
+
+#endif  // PARE_KERNEL_SIMD_DECODE_HPP
