@@ -157,6 +157,15 @@ void model::write_logits(matrix_view<const float> x, session& s, matrix_view<flo
     head_->apply(normed, logits, {}, *run_);
 }
 
+const tools::linear& model::weights(std::size_t layer, slot s) const {
+    return *blocks_[layer].linears[static_cast<std::size_t>(s)].weights;
+}
+
+void model::take(const model& other, std::size_t layer, slot s) {
+    const auto i = static_cast<std::size_t>(s);
+    blocks_[layer].linears[i].weights = other.blocks_[layer].linears[i].weights;
+}
+
 pare::layer_report model::report() const {
     std::vector<pare::layer_report> layers;
     for (const block& b : blocks_)

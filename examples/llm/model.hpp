@@ -93,13 +93,17 @@ class model {
     void run_block(std::size_t layer, pare::matrix_view<float> x, session& s,
                    const observer& seen) const;
 
+    const tools::linear& weights(std::size_t layer, slot s) const;
+    /// Shares a linear layer of another model of the same checkpoint, in place of its own.
+    void take(const model& other, std::size_t layer, slot s);
+
     /// Of all compressed layers together; `retained` is their mean, weighted by weights.
     pare::layer_report report() const;
 
   private:
     friend class session;
     struct projection {
-        std::unique_ptr<tools::linear> weights;
+        std::shared_ptr<const tools::linear> weights;
         std::vector<float> bias;
     };
     struct block {

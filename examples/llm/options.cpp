@@ -76,6 +76,13 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_option("--eval-tokens", o.eval_tokens,
                    "Predictions to measure on; 0: all (default: what takes seconds)");
     app.add_option("--calibration", o.calibration, "Text (or .safetensors ids) to calibrate on");
+    app.add_option("--allocate", o.allocate,
+                   "Measure a mixture of the recipes too: the linear layers choose among them, "
+                   "within these bits per weight, by their KL on the calibration text")
+        ->check(tools::positive);
+    app.add_option("--allocate-seconds", o.allocate_seconds, "For the search of it, at most")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 1e6));
     app.add_option("--save-calibration", o.save_calibration,
                    "Write what the layers read of that text to this .safetensors file: tokens, "
                    "sums of squares, largest inputs, Gram matrices");

@@ -34,6 +34,8 @@ struct options {
     std::size_t threads = 1;
     float temperature = 0.0f;
     std::uint64_t seed = 1;
+    std::optional<double> allocate;  ///< bits per weight for a mixture of the recipes
+    double allocate_seconds = 30.0;
     bool measure = true;  ///< make the table
 };
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run.hpp"
 
+#include "allocate.hpp"
 #include "calibrate.hpp"
 #include "common/error.hpp"
 #include "common/terminal.hpp"
@@ -10,12 +11,16 @@
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 namespace llm {
 
@@ -35,6 +40,8 @@ class workbench {
     /// The model that went through a recipe; the dense one is always there.
     std::unique_ptr<model> compress(const tools::recipe& recipe);
     const model& dense() const { return *dense_; }
+    /// The best mixture of models, which went through the recipes, and says so.
+    std::unique_ptr<model> allocate(std::span<const std::unique_ptr<model>> models);
     void continue_prompt(const model& m, const tools::recipe& recipe,
                          const cache_options& cache) const;
     row measure(const model& m, const tools::recipe& recipe, const cache_options& cache);
@@ -93,6 +100,40 @@ std::unique_ptr<model> workbench::compress(const tools::recipe& recipe) {
         statistics = calibrate(*dense_, text, inverse_hessian, [&] { bar.advance(); });
     }
     return build(recipe, statistics);
+}
+
+std::unique_ptr<model> workbench::allocate(std::span<const std::unique_ptr<model>> models) {
+    std::vector<std::size_t> order(models.size());  // by bytes
+    std::iota(order.begin(), order.end(), 0);
+    const auto model_of = [&](std::size_t i) { return models[i] ? models[i].get() : dense_.get(); };
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        return model_of(a)->report().bytes < model_of(b)->report().bytes;
+    });
+    std::vector<const model*> from;
+    for (const std::size_t i : order) from.push_back(model_of(i));
+
+    windows text = calibration_text();
+    limit_predictions(text, 2048);
+    const auto budget = static_cast<std::uint64_t>(
+        *o_.allocate * static_cast<double>(source_.n_linear_weights()) / 8.0);
+    const auto seconds = std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double>(o_.allocate_seconds));
+    auto mixed = build({}, {});
+    allocation found;
+    {
+        tools::progress bar("allocating", n_generations);
+        found = llm::allocate(from, *dense_, text, budget, seconds, o_.seed, *mixed,
+                              [&] { bar.advance(); });
+    }
+    std::printf("allocated in %zu generations, %zu evaluations; KL on the calibration text %.4f\n",
+                found.outcome.rounds, found.outcome.evaluations, found.outcome.loss);
+    for (std::size_t l = 0; l < found.levels.size(); ++l)
+        std::printf(
+            "  %s %s\n",
+            std::string(source_.linear(l / n_slots, static_cast<slot>(l % n_slots)).name).c_str(),
+            o_.recipes[order[found.levels[l]]].text.c_str());
+    std::printf("\n");
+    return mixed;
 }
 
 windows workbench::read(const std::string& file, bool is_ids) const {
@@ -226,11 +267,12 @@ void run(const options& o) {
     if (!o.save_calibration.empty()) bench.save_calibration();
     const std::vector<cache_options> caches = bench.caches();
     std::vector<row> rows;
+    std::vector<std::unique_ptr<model>> models;  // null: the dense one
     std::optional<row> dense;
     if (o.measure) dense = bench.measure(bench.dense(), {}, {});
     for (std::size_t i = 0; i < o.recipes.size(); ++i) {
         const tools::recipe& recipe = o.recipes[i];
-        const auto own = is_dense_as_stored(recipe) ? nullptr : bench.compress(recipe);
+        auto own = is_dense_as_stored(recipe) ? nullptr : bench.compress(recipe);
         const model& m = own ? *own : bench.dense();
         for (const cache_options& cache : caches) {
             if (i < o.n_generating) bench.continue_prompt(m, recipe, cache);
@@ -238,6 +280,14 @@ void run(const options& o) {
             const bool same = !own && cache.recipe.text == "full";
             rows.push_back(same ? *dense : bench.measure(m, recipe, cache));
         }
+        if (o.allocate) models.push_back(std::move(own));
+    }
+    if (o.allocate) {
+        const auto mixed = bench.allocate(models);
+        tools::recipe recipe;
+        recipe.text = "allocated";
+        for (const cache_options& cache : caches)
+            if (o.measure) rows.push_back(bench.measure(*mixed, recipe, cache));
     }
     if (!o.measure) return;
     std::printf("%s\n%s", table(rows).c_str(), verdict(*dense, rows).c_str());

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct toy {
     levels cheapest() const { return levels(n_layers); }
     /// Of all levels that fit.
     double least(auto&& loss) const {
-        double best = INFINITY;
+        double best = std::numeric_limits<double>::max();
         levels at = cheapest();
         for (std::size_t l = 0; l < n_layers;) {
             if (bytes_of(at) <= budget) best = std::min<double>(best, loss(at, 1.0));

@@ -4,6 +4,7 @@
 
 #include "common/error.hpp"
 #include "io/files.hpp"
+#include "llm/allocate.hpp"
 #include "llm/calibrate.hpp"
 #include "llm/dataset.hpp"
 #include "llm/evaluate.hpp"
@@ -17,6 +18,7 @@
 
 #include <nlohmann/json.hpp>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -283,6 +285,35 @@ TEST_CASE("calibrated saliencies prune bard better than magnitude does") {
     CHECK(wanda.nll > exact.nll);
     CHECK(wanda.agreement > magnitude.agreement);
     CHECK(wanda.agreement < 1.0);
+}
+
+TEST_CASE("a mixture of models is closer to the dense one than the best of them that fits") {
+    loaded b(bard);
+    const llm::model dense = b.make("dense"), small = b.make("nm:1:4"), middle = b.make("nm:2:4");
+    llm::model mixed = b.make("dense");
+    auto text = llm::read_ids(bard / "bard_eval.safetensors", 256, 512);
+    llm::limit_predictions(text, 1000);
+    llm::reference_logits reference;
+    const auto kl = [&](const llm::model& m) {
+        return llm::evaluate(m, text, reference, [](std::size_t) {}).kl;
+    };
+    kl(dense);
+    const std::uint64_t budget = middle.report().bytes;
+    const llm::model* const from[] = {&small, &middle, &dense};
+    const auto found =
+        llm::allocate(from, dense, text, budget, std::chrono::seconds(2), 1, mixed, [] {});
+    CHECK(found.outcome.loss < 0.9 * kl(middle));
+    CHECK(found.outcome.loss == kl(mixed));
+    CHECK(found.outcome.bytes == mixed.report().bytes);
+    CHECK(mixed.report().bytes <= budget);
+    for (std::size_t l = 0; l < found.levels.size(); ++l) {
+        const auto s = static_cast<llm::slot>(l % llm::n_slots);
+        CHECK(&mixed.weights(l / llm::n_slots, s) ==
+              &from[found.levels[l]]->weights(l / llm::n_slots, s));
+    }
+    CHECK_THROWS_AS(llm::allocate(from, dense, text, small.report().bytes - 1,
+                                  std::chrono::seconds(1), 1, mixed, [] {}),
+                    tools::failure);
 }
 
 TEST_CASE("a saved calibration has the sums of every linear layer, by the name of its weights") {

@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_LLM_ALLOCATE_HPP
+#define PARE_EXAMPLES_LLM_ALLOCATE_HPP
+
+#include "dataset.hpp"
+#include "model.hpp"
+
+#include <pare/allocate/concepts.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace llm {
+
+/// Which of several models each linear layer is taken from.
+struct allocation {
+    std::vector<pare::allocate::level> levels;  ///< (blocks, n_slots): indices of the models
+    pare::allocate::outcome outcome;            ///< the loss is KL(dense || mixed)
+};
+
+/// Searches, by pare::allocate::evo_press, for the mixture of models whose text is closest to the
+/// dense one's: at most `bytes` in the linear layers. Begins with the largest model that fits.
+/// @param from   ascending in bytes, all of the same checkpoint
+/// @param mixed  a model of it too, which becomes the mixture
+/// @param told   called after each of at most n_generations
+/// @throws tools::failure when not even the smallest model fits
+allocation allocate(std::span<const model* const> from, const model& dense, const windows& text,
+                    std::uint64_t bytes, std::chrono::nanoseconds deadline, std::uint64_t seed,
+                    model& mixed, const std::function<void()>& told);
+
+inline constexpr std::size_t n_generations = 400;
+
+}  // namespace llm
+
+#endif  // PARE_EXAMPLES_LLM_ALLOCATE_HPP
