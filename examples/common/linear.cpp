@@ -4,7 +4,10 @@
 
 #include "linear_as.hpp"
 
+#include <pare/io/layer_description.hpp>
+
 #include <string>
+#include <utility>
 
 namespace tools {
 
@@ -58,6 +61,19 @@ std::unique_ptr<linear> make_linear(pare::matrix_view<const float> weights, cons
             break;
     }
     return make_linear_as<float>(weights, r, inputs, run);
+}
+
+std::unique_ptr<linear> open_linear(std::shared_ptr<const pare::io::safetensors_reader> file,
+                                    const std::string& name, pare::layer_report report) {
+    const auto is = value_of(describe_layer(*file, name), name);
+    std::unique_ptr<linear> found;
+    if (is.dtype == "f32") found = open_linear_as<float>(file, name, report);
+    else if (is.dtype == "f16") found = open_linear_as<pare::f16>(file, name, report);
+    else if (is.dtype == "bf16") found = open_linear_as<pare::bf16>(file, name, report);
+    if (found == nullptr)
+        throw failure("layer '" + name + "': this program is not compiled for its format, " +
+                      std::string(is.format) + " of " + std::string(is.dtype));
+    return found;
 }
 
 }  // namespace tools

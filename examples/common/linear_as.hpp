@@ -6,6 +6,7 @@
 #include "error.hpp"
 #include "linear.hpp"
 
+#include <pare/io/compressed.hpp>
 #include <pare/kernel/convolution.hpp>
 #include <pare/kernel/gemm.hpp>
 #include <pare/kernel/transpose.hpp>
@@ -26,8 +27,8 @@
 #include <utility>
 #include <vector>
 
-// The body of make_linear for one codec. Each codec is instantiated in a file of its own, so that
-// they compile side by side.
+// The bodies of make_linear and open_linear for one codec. Each codec is instantiated in a file of
+// its own, so that they compile side by side.
 
 namespace tools {
 
@@ -194,31 +195,39 @@ struct chosen_permutation {
     }
 };
 
-template <class Layer>
+/// Packed weights in memory that `owner` keeps.
+template <class Layout>
 class packed_linear final : public linear {
   public:
-    explicit packed_linear(Layer layer) : layer_(std::move(layer)) {}
+    packed_linear(const Layout& weights, pare::layer_report report,
+                  std::shared_ptr<const void> owner)
+        : weights_(weights), report_(report), owner_(std::move(owner)) {}
 
     void apply(pare::matrix_view<const float> x, pare::matrix_view<float> y,
                std::span<const float> bias, pare::thread_pool& run) const override {
-        if (pare::packed::hinm_weights<Layer> && x.rows() > 1 && x.row_stride() != 1) {
+        if (pare::packed::hinm_weights<Layout> && x.rows() > 1 && x.row_stride() != 1) {
             by_feature_.resize(x.rows() * x.cols());
             const auto copy =
                 pare::matrix_view<float>(by_feature_.data(), x.cols(), x.rows()).transposed();
             value_of(pare::transpose(x, copy, run), "the input of a linear layer");
             x = copy;
         }
-        value_of(pare::gemm(layer_, x, y, run, {.bias = bias}), "a linear layer");
+        value_of(pare::gemm(weights_, x, y, run, {.bias = bias}), "a linear layer");
     }
     void convolve(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
                   std::span<float> workspace, pare::thread_pool& run,
                   const pare::epilogue& after) const override {
-        value_of(pare::convolve(layer_, over, x, y, workspace, run, after), "a convolution");
+        value_of(pare::convolve(weights_, over, x, y, workspace, run, after), "a convolution");
     }
-    const pare::layer_report& report() const override { return layer_.report(); }
+    const pare::layer_report& report() const override { return report_; }
+    void save(pare::io::safetensors_writer& out, const std::string& name) const override {
+        value_of(out.add(name, weights_), name);
+    }
 
   private:
-    Layer layer_;
+    Layout weights_;
+    pare::layer_report report_;
+    std::shared_ptr<const void> owner_;
     mutable std::vector<float> by_feature_;  // the input, where the layer wants it so
 };
 
@@ -232,7 +241,9 @@ std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights, c
                                   permutation...};
         auto layer =
             value_of(pare::compress(weights, recipe, inputs, run), "recipe '" + r.text + "'");
-        made = std::make_unique<packed_linear<decltype(layer)>>(std::move(layer));
+        const auto owner = std::make_shared<decltype(layer)>(std::move(layer));
+        made = std::make_unique<packed_linear<pare::packed::layout_of<decltype(layer)>>>(
+            owner->view(), owner->report(), owner);
         return true;
     };
     switch (r.pattern) {
@@ -276,6 +287,28 @@ std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights, c
     return made;
 }
 
+/// Null when the layer has another format than those compiled in.
+template <class T>
+std::unique_ptr<linear> open_linear_as(
+    const std::shared_ptr<const pare::io::safetensors_reader>& file, const std::string& name,
+    pare::layer_report report) {
+    std::unique_ptr<linear> opened;
+    const auto open = [&](auto pattern) {
+        using layout = pare::layout_for<decltype(pattern), pare::quant::cast<T>>;
+        const auto weights = pare::io::load<layout>(*file, name);
+        if (!weights && weights.error().code == pare::errc::wrong_type) return false;
+        const layout w = value_of(weights, name);
+        report.bytes = w.required_bytes();
+        report.bits_per_weight = static_cast<double>(report.bytes) * 8.0 /
+                                 (static_cast<double>(w.rows) * static_cast<double>(w.cols));
+        opened = std::make_unique<packed_linear<layout>>(w, report, file);
+        return true;
+    };
+    open(pare::prune::dense{}) || any_compiled_n_m(open) || any_compiled_hinm(open) ||
+        any_compiled_v_n_m(open) || any_compiled_flex_hinm(open) || any_compiled_blocks(open);
+    return opened;
+}
+
 extern template std::unique_ptr<linear> make_linear_as<float>(pare::matrix_view<const float>,
                                                               const recipe&,
                                                               const pare::prune::calibration&,
@@ -288,6 +321,15 @@ extern template std::unique_ptr<linear> make_linear_as<pare::bf16>(pare::matrix_
                                                                    const recipe&,
                                                                    const pare::prune::calibration&,
                                                                    pare::thread_pool&);
+extern template std::unique_ptr<linear> open_linear_as<float>(
+    const std::shared_ptr<const pare::io::safetensors_reader>&, const std::string&,
+    pare::layer_report);
+extern template std::unique_ptr<linear> open_linear_as<pare::f16>(
+    const std::shared_ptr<const pare::io::safetensors_reader>&, const std::string&,
+    pare::layer_report);
+extern template std::unique_ptr<linear> open_linear_as<pare::bf16>(
+    const std::shared_ptr<const pare::io::safetensors_reader>&, const std::string&,
+    pare::layer_report);
 
 }  // namespace tools
 

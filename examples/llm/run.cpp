@@ -33,6 +33,10 @@ class workbench {
     void introduce() const;
     /// The model that went through a recipe; the dense one is always there.
     std::unique_ptr<model> compress(const tools::recipe& recipe);
+    /// The recipe of dense(), which does nothing.
+    tools::recipe as_stored() const;
+    /// Of a compressed model none but that one.
+    std::vector<tools::recipe> recipes() const;
     const model& dense() const { return *dense_; }
     void continue_prompt(const model& m, const tools::recipe& recipe,
                          const cache_options& cache) const;
@@ -165,6 +169,20 @@ void workbench::continue_prompt(const model& m, const tools::recipe& recipe,
     std::printf("\n\n");
 }
 
+tools::recipe workbench::as_stored() const {
+    tools::recipe r;
+    if (source_.has_compressed()) r.text = "as compressed";
+    return r;
+}
+
+std::vector<tools::recipe> workbench::recipes() const {
+    if (!source_.has_compressed()) return o_.recipes;
+    if (!o_.default_recipes)
+        throw tools::usage_error("--recipe: " + source_.name() +
+                                 " is compressed already; recipes need a dense model");
+    return {as_stored()};
+}
+
 std::vector<cache_options> workbench::caches() const {
     std::vector<cache_options> all;
     for (const tools::kv_recipe& recipe : o_.caches) {
@@ -217,11 +235,12 @@ void run(const options& o) {
     workbench bench(o);
     bench.introduce();
     const std::vector<cache_options> caches = bench.caches();
+    const std::vector<tools::recipe> recipes = bench.recipes();
     std::vector<row> rows;
     std::optional<row> dense;
-    if (o.measure) dense = bench.measure(bench.dense(), {}, {});
-    for (std::size_t i = 0; i < o.recipes.size(); ++i) {
-        const tools::recipe& recipe = o.recipes[i];
+    if (o.measure) dense = bench.measure(bench.dense(), bench.as_stored(), {});
+    for (std::size_t i = 0; i < recipes.size(); ++i) {
+        const tools::recipe& recipe = recipes[i];
         const auto own = is_dense_as_stored(recipe) ? nullptr : bench.compress(recipe);
         const model& m = own ? *own : bench.dense();
         for (const cache_options& cache : caches) {

@@ -34,6 +34,14 @@ class workbench {
 
     void introduce() const;
     const model& dense() const { return dense_; }
+    /// The recipe of dense(), which does nothing.
+    tools::recipe as_stored() const;
+    /// Of a compressed model none but that one.
+    std::vector<tools::recipe> recipes() const;
+    /// Whether dense() went through the recipe: not where norms are to be fitted to it.
+    bool is_dense(const tools::recipe& recipe) const {
+        return is_dense_as_stored(recipe) && !(o_.reestimate_norms && source_.has_compressed());
+    }
     /// The model that went through a recipe.
     model compress(const tools::recipe& recipe);
     row measure(const model& m, const tools::recipe& recipe) const;
@@ -71,8 +79,30 @@ bool workbench::has_norms() const {
     });
 }
 
+tools::recipe workbench::as_stored() const {
+    tools::recipe r;
+    if (source_.has_compressed()) r.text = "as compressed";
+    return r;
+}
+
+std::vector<tools::recipe> workbench::recipes() const {
+    if (!source_.has_compressed()) return o_.recipes;
+    if (!o_.default_recipes)
+        throw tools::usage_error("--recipe: " + source_.name() +
+                                 " is compressed already; recipes need a dense model");
+    return {as_stored()};
+}
+
 std::set<std::string> workbench::kept() const {
     const std::vector<std::string> names = layer_names();
+    if (source_.has_compressed()) {
+        if (o_.keep_dense)
+            throw tools::usage_error("--keep-dense: " + source_.name() + " is compressed already");
+        std::set<std::string> dense;
+        for (const std::string& name : names)
+            if (!source_.tensor(name + ".weight").is_compressed()) dense.insert(name);
+        return dense;
+    }
     if (!o_.keep_dense) return {names.front(), names.back()};
     std::string list;
     for (const std::string& name : names) list.append(" ").append(name);
@@ -152,11 +182,12 @@ row workbench::measure(const model& m, const tools::recipe& recipe) const {
 void run(const options& o) {
     workbench bench(o);
     bench.introduce();
-    const row dense = bench.measure(bench.dense(), {});
+    const std::vector<tools::recipe> recipes = bench.recipes();
+    const row dense = bench.measure(bench.dense(), bench.as_stored());
     std::vector<row> rows;
-    for (const tools::recipe& recipe : o.recipes)
-        rows.push_back(is_dense_as_stored(recipe) ? dense
-                                                  : bench.measure(bench.compress(recipe), recipe));
+    for (const tools::recipe& recipe : recipes)
+        rows.push_back(bench.is_dense(recipe) ? dense
+                                              : bench.measure(bench.compress(recipe), recipe));
     std::printf("%s\n%s", table(rows).c_str(), verdict(dense, rows).c_str());
     if (!o.json.empty()) write_json(rows, o.json);
 }
