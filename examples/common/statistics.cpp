@@ -5,30 +5,24 @@
 #include "error.hpp"
 
 #include <pare/eigen/inverse_hessian.hpp>
-#include <pare/prune/observer.hpp>
 
 namespace tools {
 
-void input_sums::add(pare::matrix_view<const float> x, bool with_gram) {
-    const std::size_t n = x.cols();
-    squares_.resize(n);
-    if (with_gram) gram_.resize(n * n);
-    value_of(
-        pare::prune::accumulate_input_statistics(
-            x, squares_,
-            with_gram ? pare::matrix_view<float>(gram_.data(), n, n) : pare::matrix_view<float>()),
-        "calibration");
+void observe(std::optional<pare::prune::input_observer>& seen, pare::matrix_view<const float> x,
+             bool with_gram) {
+    if (!seen)
+        seen = value_of(pare::prune::input_observer::make(x.cols(), with_gram), "calibration");
+    value_of(seen->add(x), "calibration");
 }
 
-input_statistics input_sums::finish() const {
+input_statistics statistics_of(const pare::prune::input_sums& sums) {
     constexpr float damping = 0.01f;
     input_statistics made;
-    const std::size_t n = squares_.size();
-    made.norms.resize(n);
-    value_of(pare::prune::input_norms(squares_, made.norms), "calibration");
-    if (!gram_.empty()) {
-        made.inverse_hessian_diagonal.resize(n);
-        value_of(pare::eigen::inverse_hessian_diagonal({gram_.data(), n, n}, damping,
+    made.norms.resize(sums.squares.size());
+    value_of(pare::prune::input_norms(sums.squares, made.norms), "calibration");
+    if (!sums.gram.empty()) {
+        made.inverse_hessian_diagonal.resize(sums.squares.size());
+        value_of(pare::eigen::inverse_hessian_diagonal(sums.gram, damping,
                                                        made.inverse_hessian_diagonal),
                  "calibration");
     }

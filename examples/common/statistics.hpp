@@ -3,9 +3,10 @@
 #ifndef PARE_EXAMPLES_COMMON_STATISTICS_HPP
 #define PARE_EXAMPLES_COMMON_STATISTICS_HPP
 
-#include <pare/core/tensor_view.hpp>
 #include <pare/prune/concepts.hpp>
+#include <pare/prune/observer.hpp>
 
+#include <optional>
 #include <vector>
 
 namespace tools {
@@ -18,20 +19,13 @@ struct input_statistics {
     pare::prune::calibration view() const { return {norms, inverse_hessian_diagonal}; }
 };
 
-/// Running sums of it.
-class input_sums {
-  public:
-    /// @param x  (tokens, in_features): few calls of many tokens round least
-    void add(pare::matrix_view<const float> x, bool with_gram);
+/// Adds x (tokens, in_features) to what was seen, which begins as nothing. @throws failure
+void observe(std::optional<pare::prune::input_observer>& seen, pare::matrix_view<const float> x,
+             bool with_gram);
 
-    /// The norms and, with Gram matrix, the diagonal of the inverse of X^T X, damped by a hundredth
-    /// of its mean diagonal as Frantar and Alistarh, arXiv:2301.00774. @throws failure
-    input_statistics finish() const;
-
-  private:
-    std::vector<double> squares_;
-    std::vector<float> gram_;  // (in_features, in_features), or empty
-};
+/// The norms and, with a Gram matrix, the diagonal of the inverse of X^T X, damped by a hundredth
+/// of its mean diagonal as Frantar and Alistarh, arXiv:2301.00774. @throws failure
+input_statistics statistics_of(const pare::prune::input_sums& sums);
 
 }  // namespace tools
 

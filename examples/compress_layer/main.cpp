@@ -59,11 +59,12 @@ int main() {
     // [readme-compress]
 
     // [readme-calibrated]
-    std::vector<double> squares(in_features);
+    auto seen = pare::prune::input_observer::make(in_features, false);
+    if (!seen) return report(seen.error());
+    if (auto ok = seen->add(x); !ok) return report(ok.error());
     std::vector<float> norms(in_features);
-    if (auto ok = pare::prune::accumulate_input_statistics(x, squares); !ok)
+    if (auto ok = pare::prune::input_norms(seen->sums().squares, norms); !ok)
         return report(ok.error());
-    if (auto ok = pare::prune::input_norms(squares, norms); !ok) return report(ok.error());
 
     auto calibrated = pare::compress(w,
                                      pare::recipe{pare::prune::wanda{}, pare::prune::n_m<2, 4>{},

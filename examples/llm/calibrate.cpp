@@ -2,14 +2,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "calibrate.hpp"
 
+#include "common/error.hpp"
+
+#include <pare/io/safetensors.hpp>
+
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
+#include <utility>
 
 namespace llm {
 
-std::vector<block_statistics> calibrate(const model& dense, const windows& text,
-                                        bool inverse_hessian, const std::function<void()>& told) {
+namespace {
+
+using observers = std::array<std::optional<pare::prune::input_observer>, n_inputs>;
+
+/// Runs the dense model over text, block after block, and hands over what each block's linear
+/// layers read.
+void observe_blocks(const model& dense, const windows& text, bool with_gram,
+                    const std::function<void(observers)>& done) {
     const std::size_t dim = dense.shape().dim;
     // Pieces of max_chunk tokens, each a sequence of its own, and their hidden states.
     std::vector<std::vector<float>> hidden;
@@ -20,21 +32,53 @@ std::vector<block_statistics> calibrate(const model& dense, const windows& text,
             dense.embed(std::span(ids).subspan(at, n), {hidden.back().data(), n, dim});
         }
 
-    std::vector<block_statistics> found(dense.shape().n_layers);
     session s(dense, session::max_chunk);
-    for (std::size_t l = 0; l < found.size(); ++l) {
-        std::array<tools::input_sums, n_inputs> seen;
+    for (std::size_t l = 0; l < dense.shape().n_layers; ++l) {
+        observers seen;
         for (std::vector<float>& x : hidden) {
             s.clear();
             dense.run_block(l, {x.data(), x.size() / dim, dim}, s,
                             [&](input where, pare::matrix_view<const float> what) {
-                                seen[static_cast<std::size_t>(where)].add(what, inverse_hessian);
+                                tools::observe(seen[static_cast<std::size_t>(where)], what,
+                                               with_gram);
                             });
         }
-        for (std::size_t i = 0; i < n_inputs; ++i) found[l].inputs[i] = seen[i].finish();
-        told();
+        done(std::move(seen));
     }
+}
+
+}  // namespace
+
+std::vector<block_statistics> calibrate(const model& dense, const windows& text,
+                                        bool inverse_hessian, const std::function<void()>& told) {
+    std::vector<block_statistics> found;
+    observe_blocks(dense, text, inverse_hessian, [&](const observers& seen) {
+        block_statistics& block = found.emplace_back();
+        for (std::size_t i = 0; i < n_inputs; ++i)
+            block.inputs[i] = tools::statistics_of(seen[i]->sums());
+        told();
+    });
     return found;
+}
+
+void save_calibration(const model& dense, const windows& text, const std::string& file,
+                      const std::function<void()>& told) {
+    std::vector<observers> blocks;
+    observe_blocks(dense, text, true, [&](observers seen) {
+        blocks.push_back(std::move(seen));
+        told();
+    });
+    std::vector<std::array<pare::prune::input_sums, n_inputs>> sums(blocks.size());
+    pare::io::safetensors_writer out(file);
+    for (std::size_t l = 0; l < blocks.size(); ++l) {
+        for (std::size_t i = 0; i < n_inputs; ++i) sums[l][i] = blocks[l][i]->sums();
+        for (std::size_t s = 0; s < n_slots; ++s) {
+            const auto which = static_cast<slot>(s);
+            out.add(dense.source().linear(l, which).name,
+                    sums[l][static_cast<std::size_t>(input_of(which))]);
+        }
+    }
+    tools::value_of(out.commit(), file);
 }
 
 }  // namespace llm

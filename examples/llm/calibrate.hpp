@@ -7,6 +7,7 @@
 #include "model.hpp"
 
 #include <functional>
+#include <string>
 #include <vector>
 
 namespace llm {
@@ -18,6 +19,13 @@ namespace llm {
 std::vector<block_statistics> calibrate(
     const model& dense, const windows& text, bool inverse_hessian,
     const std::function<void()>& told = [] {});
+
+/// Writes a safetensors file with the input_sums of each linear layer, Gram matrices included,
+/// under the name of its weights. All blocks' are in memory until then.
+/// @param told  called once per block
+/// @throws tools::failure
+void save_calibration(const model& dense, const windows& text, const std::string& file,
+                      const std::function<void()>& told);
 
 }  // namespace llm
 

@@ -77,6 +77,9 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_option("--eval-tokens", o.eval_tokens,
                    "Predictions to measure on; 0: all (default: what takes seconds)");
     app.add_option("--calibration", o.calibration, "Text (or .safetensors ids) to calibrate on");
+    app.add_option("--save-calibration", o.save_calibration,
+                   "Write what the layers read of that text to this .safetensors file: tokens, "
+                   "sums of squares, largest inputs, Gram matrices");
     app.add_option("--tokenizer", o.tokenizer, "A llama2.c tokenizer file");
     tools::add_threads(app, o.threads);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
@@ -92,6 +95,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         return std::nullopt;
     }
     tools::check_folder("--json", o.json);
+    tools::check_folder("--save-calibration", o.save_calibration);
     o.measure = !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty();
     if (caches.empty() && (!o.budgets.empty() || !o.budgets_mib.empty()))
         throw tools::usage_error("--budget needs a --kv policy");

@@ -31,6 +31,7 @@ class workbench {
           window_(std::min<std::size_t>(source_.shape().context, 2048)) {}
 
     void introduce() const;
+    void save_calibration();
     /// The model that went through a recipe; the dense one is always there.
     std::unique_ptr<model> compress(const tools::recipe& recipe);
     /// The recipe of dense(), which does nothing.
@@ -72,6 +73,12 @@ void workbench::introduce() const {
         static_cast<double>(source_.n_linear_weights()) / 1e6, c.n_layers, c.vocab_size, c.context,
         o_.threads, o_.threads == 1 ? "" : "s");
     std::fflush(stdout);
+}
+
+void workbench::save_calibration() {
+    const windows text = calibration_text();
+    tools::progress bar("calibrating", source_.shape().n_layers);
+    llm::save_calibration(*dense_, text, o_.save_calibration, [&] { bar.advance(); });
 }
 
 std::unique_ptr<model> workbench::build(const tools::recipe& recipe,
@@ -234,6 +241,7 @@ row workbench::measure(const model& m, const tools::recipe& recipe, const cache_
 void run(const options& o) {
     workbench bench(o);
     bench.introduce();
+    if (!o.save_calibration.empty()) bench.save_calibration();
     const std::vector<cache_options> caches = bench.caches();
     const std::vector<tools::recipe> recipes = bench.recipes();
     std::vector<row> rows;

@@ -7,6 +7,7 @@
 #include <pare/kernel/patches.hpp>
 
 #include <algorithm>
+#include <optional>
 
 namespace vision {
 
@@ -14,7 +15,7 @@ namespace {
 
 // The patches of a convolution over all images, some at a time.
 void add_patches(const convolution& c, pare::maps<const float> x, bool with_gram,
-                 tools::input_sums& sums) {
+                 std::optional<pare::prune::input_observer>& seen) {
     constexpr std::size_t pixels_at_once = 1024;
     const auto [height, width] = c.over.outputs({x.extent(2), x.extent(3)});
     const std::size_t patch = x.extent(1) * c.over.kernel.height * c.over.kernel.width;
@@ -24,7 +25,7 @@ void add_patches(const convolution& c, pare::maps<const float> x, bool with_gram
         const pare::matrix_view<float> patches(memory.data(), patch,
                                                std::min(pixels_at_once, pixels - first));
         pare::kernel::gather_patches(c.over, x, first, patches);
-        sums.add(patches.transposed(), with_gram);
+        tools::observe(seen, patches.transposed(), with_gram);
     }
 }
 
@@ -33,7 +34,7 @@ void add_patches(const convolution& c, pare::maps<const float> x, bool with_gram
 layer_statistics calibrate(const model& dense, const images& from, bool inverse_hessian,
                            const std::function<void()>& told) {
     const std::size_t n_classes = dense.architecture().n_classes();
-    std::map<std::string, tools::input_sums> seen;
+    std::map<std::string, std::optional<pare::prune::input_observer>> seen;
     workspace w = dense.make_workspace(batch);
     std::vector<float> logits(batch * n_classes);
     for (std::size_t b = 0; b < n_calibration_batches(from); ++b) {
@@ -45,7 +46,7 @@ layer_statistics calibrate(const model& dense, const images& from, bool inverse_
         told();
     }
     layer_statistics found;
-    for (const auto& [name, sums] : seen) found[name] = sums.finish();
+    for (const auto& [name, observer] : seen) found[name] = tools::statistics_of(observer->sums());
     return found;
 }
 

@@ -6,6 +6,8 @@
 // The front door: the whole library except eigen/ and io/, which are doors of their own. Nothing
 // inside the library includes this file.
 
+#include "allocate/evo_press.hpp"
+#include "allocate/greedy.hpp"
 #include "cache.hpp"
 #include "compress.hpp"
 #include "core/random.hpp"

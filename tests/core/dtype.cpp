@@ -204,6 +204,11 @@ TEST_CASE("is_nan and is_finite sort the special values") {
         CHECK(pare::is_nan(float_of(bits)));
         CHECK_FALSE(pare::is_finite(float_of(bits)));
     }
+    CHECK(pare::is_finite(std::numeric_limits<double>::max()));
+    CHECK(pare::is_finite(-0x1p-1074));
+    for (const std::uint64_t bits :
+         {0x7ff0000000000000u, 0xfff0000000000000u, 0x7ff0000000000001u, 0xfff8000000000000u})
+        CHECK_FALSE(pare::is_finite(std::bit_cast<double>(bits)));
 }
 
 TEST_CASE("a pair of i4 holds any two values of its range") {

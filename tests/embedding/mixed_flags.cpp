@@ -22,11 +22,11 @@ using token_array = std::array<float, tokens * cols>;
 template <class Pattern, class T>
 float run_layer(const char* path, const weight_array& weights, const token_array& x) {
     const pare::matrix_view<const float> inputs(x.data(), tokens, cols);
-    std::array<double, cols> squares{};
+    auto observer = pare::prune::input_observer::make(cols, true);
     std::array<float, cols> norms{};
-    if (!pare::prune::accumulate_input_statistics(inputs, squares) ||
-        !pare::prune::input_norms(squares, norms))
-        return -1.0f;
+    if (!observer || !observer->add(inputs)) return -1.0f;
+    const pare::prune::input_sums sums = observer->sums();
+    if (!observer->merge(sums) || !pare::prune::input_norms(sums.squares, norms)) return -1.0f;
     const auto layer =
         pare::compress({weights.data(), rows, cols},
                        pare::recipe{pare::prune::wanda{}, Pattern{}, pare::quant::cast<T>{}},
@@ -35,6 +35,7 @@ float run_layer(const char* path, const weight_array& weights, const token_array
 
     pare::io::safetensors_writer out(path);
     out.add("w", *layer);
+    out.add("x", sums);
     if (!out.commit()) return -1.0f;
     const auto file = pare::io::safetensors_reader::open(path);
     if (!file) return -1.0f;
@@ -43,7 +44,7 @@ float run_layer(const char* path, const weight_array& weights, const token_array
     std::array<float, tokens * rows> y{};
     weight_array dense{};
     pare::thread_pool pool(2);
-    if (!loaded || !pare::packed::check(*loaded) ||
+    if (!loaded || !pare::io::load_input_sums(*file, "x") || !pare::packed::check(*loaded) ||
         !pare::gemm(*loaded, inputs, {y.data(), tokens, rows}, pool) ||
         !pare::packed::unpack(*loaded, {dense.data(), rows, cols}))
         return -1.0f;

@@ -13,6 +13,8 @@
 #include "support/data.hpp"
 #include "support/metrics.hpp"
 
+#include <pare/io/safetensors.hpp>
+
 #include <nlohmann/json.hpp>
 #include <array>
 #include <cmath>
@@ -281,6 +283,32 @@ TEST_CASE("calibrated saliencies prune bard better than magnitude does") {
     CHECK(wanda.nll > exact.nll);
     CHECK(wanda.agreement > magnitude.agreement);
     CHECK(wanda.agreement < 1.0);
+}
+
+TEST_CASE("a saved calibration has the sums of every linear layer, by the name of its weights") {
+    loaded b(bard);
+    const llm::model dense = b.make("dense");
+    auto text = llm::read_ids(bard / "bard_eval.safetensors", 256, 512);
+    text.resize(2);
+    const pare::testing::temporary_folder folder;
+    const std::string path = folder / "calibration.safetensors";
+    llm::save_calibration(dense, text, path, [] {});
+    const auto seen = llm::calibrate(dense, text, true);
+
+    const auto file = pare::io::safetensors_reader::open(path.c_str());
+    REQUIRE(file);
+    CHECK(file->tensors().size() == 4 * llm::n_slots * seen.size());
+    for (std::size_t l = 0; l < seen.size(); ++l)
+        for (std::size_t s = 0; s < llm::n_slots; ++s) {
+            const auto which = static_cast<llm::slot>(s);
+            const auto sums = pare::io::load_input_sums(*file, b.source.linear(l, which).name);
+            REQUIRE(sums);
+            CHECK(sums->tokens == text[0].size() + text[1].size());
+            const auto made = tools::statistics_of(*sums);
+            const auto& expected = seen[l].inputs[static_cast<std::size_t>(llm::input_of(which))];
+            CHECK(made.norms == expected.norms);
+            CHECK(made.inverse_hessian_diagonal == expected.inverse_hessian_diagonal);
+        }
 }
 
 TEST_CASE("a drawn token follows the softmax and its seed") {

@@ -65,6 +65,10 @@ constexpr bool is_nan(float x) noexcept {
 constexpr bool is_finite(float x) noexcept {
     return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) != 0x7f800000u;
 }
+constexpr bool is_finite(double x) noexcept {
+    constexpr std::uint64_t exponent = 0x7ff0000000000000u;
+    return (std::bit_cast<std::uint64_t>(x) & exponent) != exponent;
+}
 
 constexpr float to_float(float x) noexcept { return x; }
 

@@ -4,6 +4,7 @@
 #define PARE_IO_SAFETENSORS_WRITER_HPP
 
 #include "../packed/concepts.hpp"
+#include "../prune/input_sums.hpp"
 #include "atomic_file.hpp"
 #include "json_text.hpp"
 #include "list.hpp"
@@ -42,6 +43,11 @@ class safetensors_writer {
     /// Refused at compile time: the memory of a temporary is gone by commit().
     template <packed::known_weights Weights>
     const status& add(std::string_view name, const Weights&& weights) = delete;
+
+    /// Statistics of a layer's inputs: the tensors `name.tokens`, `name.squares`, `name.largest`
+    /// and `name.gram`. load_input_sums() gives them back. Defined in input_sums.hpp.
+    const status& add(std::string_view name, const prune::input_sums& sums) noexcept;
+    const status& add(std::string_view name, const prune::input_sums&& sums) = delete;
 
     /// A pair of the header's `__metadata__`. @return invalid_argument for a key that is taken or
     /// text that is not UTF-8, out_of_memory.

@@ -29,7 +29,7 @@ concept search_observer = requires(F& f, const search_progress& p) {
 
 /// Never ends a search.
 struct unobserved {
-    bool operator()(const search_progress& /*progress*/) const noexcept { return true; }
+    bool operator()(const auto& /*progress*/) const noexcept { return true; }
 };
 
 inline namespace PARE_ARCH_NAMESPACE {
