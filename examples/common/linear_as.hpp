@@ -261,15 +261,18 @@ struct chosen_rule {
 };
 template <class T>
 struct chosen_codec : pare::quant::cast<T> {
-    explicit chosen_codec(const recipe& /*r*/) {}
+    bool compensates;
+
+    explicit chosen_codec(const recipe& r) : compensates(r.gptq) {}
 };
 template <class T>
     requires(pare::packed::is_coded<T>)
 struct chosen_codec<T> {
     using value_type = T;
     chosen_rule rule;
+    bool compensates;
 
-    explicit chosen_codec(const recipe& r) : rule{r.rule, r.percentile} {}
+    explicit chosen_codec(const recipe& r) : rule{r.rule, r.percentile}, compensates(r.gptq) {}
     pare::packed::grid fit(std::span<const float> weights) const noexcept {
         return rule.fit<T>(weights);
     }

@@ -129,6 +129,9 @@ constexpr part<recipe> parts[] = {
      set<&recipe::rule, rule_kind::mse>},
     {"scale", "percentile", "percentile:P", "scales that cover the share P of the weights",
      read_percentile},
+    {"rounding", "gptq", "gptq",
+     "weights make up for what pruning and rounding take from those before (calibrated)",
+     set<&recipe::gptq, true>},
     {"saliency", "magnitude", "magnitude", "keeps large |w| (default)",
      set<&recipe::saliency, saliency_kind::magnitude>},
     {"saliency", "wanda", "wanda", "keeps large |w| x norm of its input (calibrated)",
@@ -160,6 +163,9 @@ recipe parse_recipe(std::string_view text) {
             refuse(words, text, parts[i].name, "needs hinm, the pattern that has an order");
         if (there[i] && parts[i].role == "scale" && !is_coded(r.codec))
             refuse(words, text, parts[i].name, "needs a codec with scales: i8, i4, nf4, ...");
+        if (there[i] && parts[i].role == "rounding" && !is_coded(r.codec) &&
+            r.pattern == pattern_kind::dense)
+            refuse(words, text, parts[i].name, "needs a pattern that prunes, or codes");
     }
     return r;
 }

@@ -57,6 +57,7 @@ struct recipe {
     bool asymmetric = false;  ///< with a zero point
     rule_kind rule = rule_kind::absmax;
     float percentile = 0.999f;
+    bool gptq = false;  ///< errors are made up for by the weights that follow
     saliency_kind saliency = saliency_kind::magnitude;
     permutation_kind permutation = permutation_kind::in_place;
     std::optional<double> search_seconds{};  ///< of a longer search, per layer
@@ -70,9 +71,17 @@ constexpr bool is_dense_as_stored(const recipe& r) {
 /// Whether weights are stored as codes with scales.
 constexpr bool is_coded(codec_kind codec) { return codec >= codec_kind::i8; }
 
+/// Whether it needs to see inputs, and their second moments.
+constexpr bool needs_calibration(const recipe& r) {
+    return r.saliency != saliency_kind::magnitude || r.gptq;
+}
+constexpr bool needs_gram(const recipe& r) {
+    return r.saliency == saliency_kind::optimal_brain || r.gptq;
+}
+
 /// Reads parts joined by '+', each `name[:argument]*`, in any order: at most one pattern, one
-/// codec, one scale rule, one saliency and one permutation. @throws usage_error, with the list of
-/// what exists
+/// codec, one scale rule, one rounding, one saliency and one permutation. @throws usage_error, with
+/// the list of what exists
 recipe parse_recipe(std::string_view text);
 
 /// The list of what exists, one line per part.

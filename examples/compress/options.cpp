@@ -34,7 +34,7 @@ constexpr const char* notes =
 tools::recipe read_recipe(std::string_view text) {
     tools::recipe r = tools::parse_recipe(text);
     tools::check_compiled(r);
-    if (r.saliency != tools::saliency_kind::magnitude)
+    if (tools::needs_calibration(r))
         throw tools::usage_error("recipe '" + r.text +
                                  "' needs statistics of the layers' inputs, which pare_compress "
                                  "has not; it compresses by magnitude");

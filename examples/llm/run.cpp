@@ -88,8 +88,8 @@ std::unique_ptr<model> workbench::build(const tools::recipe& recipe,
 }
 
 std::unique_ptr<model> workbench::compress(const tools::recipe& recipe) {
-    if (recipe.saliency == tools::saliency_kind::magnitude) return build(recipe, {});
-    const bool inverse_hessian = recipe.saliency == tools::saliency_kind::optimal_brain;
+    if (!tools::needs_calibration(recipe)) return build(recipe, {});
+    const bool inverse_hessian = tools::needs_gram(recipe);
     std::vector<block_statistics>& statistics = statistics_[inverse_hessian];
     if (statistics.empty()) {
         const windows text = calibration_text();

@@ -121,7 +121,7 @@ model workbench::build(const tools::recipe& recipe, const layer_statistics& stat
 }
 
 const layer_statistics& workbench::statistics_for(const tools::recipe& recipe) {
-    const bool inverse_hessian = recipe.saliency == tools::saliency_kind::optimal_brain;
+    const bool inverse_hessian = tools::needs_gram(recipe);
     layer_statistics& statistics = statistics_[inverse_hessian];
     if (statistics.empty()) {
         tools::progress bar("calibrating", n_calibration_batches(calibration_));
@@ -131,7 +131,7 @@ const layer_statistics& workbench::statistics_for(const tools::recipe& recipe) {
 }
 
 model workbench::compress(const tools::recipe& recipe) {
-    model made = recipe.saliency == tools::saliency_kind::magnitude
+    model made = !tools::needs_calibration(recipe)
                      ? build(recipe, {})
                      : build(recipe, statistics_for(recipe));
     if (o_.reestimate_norms) {

@@ -70,7 +70,9 @@ TEST_CASE("codes have a group, perhaps zero points, and a scale rule") {
     const tools::recipe r = parse_recipe("nm:2:4+i4:g32:a+percentile:0.99");
     CHECK(r.codec == codec_kind::i4);
     CHECK((r.group == 32 && r.asymmetric && r.rule == tools::rule_kind::percentile));
-    CHECK(r.percentile == 0.99f);
+    CHECK((r.percentile == 0.99f && !r.gptq));
+    CHECK(parse_recipe("i4+gptq").gptq);
+    CHECK(parse_recipe("gptq+nm:2:4").gptq);
     const tools::recipe plain = parse_recipe("i8");
     CHECK(plain.codec == codec_kind::i8);
     CHECK((plain.group == 0 && !plain.asymmetric && plain.rule == tools::rule_kind::absmax));
@@ -112,7 +114,8 @@ TEST_CASE("a recipe string that is unknown or contradictory is refused with what
         "ubp:8:nan", "ubp:8:0.5+gyro", "ubp:8:0.5+block:8:0.5", "ubp_greedy:8:1.5",
         "ubp_optimum:0.5", "unstructured", "unstructured:1", "unstructured:0", "unstructured:nan",
         "unstructured:1e", "i3", "i4:32", "i4:g0", "i4:g32:g64", "i4:a:a", "nf4:a", "e4m3:x",
-        "i8+i4", "mse", "f16+mse", "i8+percentile", "i8+percentile:0", "i8+mse+percentile:0.9");
+        "i8+i4", "mse", "f16+mse", "i8+percentile", "i8+percentile:0", "i8+mse+percentile:0.9",
+        "gptq", "f16+gptq", "i4+gptq:1");
     CAPTURE(bad);
     try {
         parse_recipe(bad);
