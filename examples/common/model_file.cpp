@@ -21,15 +21,16 @@ using pare::io::safetensors_reader;
 
 constexpr std::string_view description_prefix = "pare.";  // of the metadata of packed weights
 
-// Whether a tensor is one of those that a layer's packed weights are made of: NAME.values, ...
+// The layer that a tensor is of, if it is one of packed weights: NAME.values, ...
+std::string_view layer_of(std::string_view tensor) { return tensor.substr(0, tensor.rfind('.')); }
+
 bool is_part(const safetensors_reader& file, std::string_view tensor) {
-    const std::string layer(tensor.substr(0, tensor.rfind('.')));
-    return file.metadata(std::string(description_prefix) + layer).has_value();
+    return file.metadata(std::string(description_prefix).append(layer_of(tensor))).has_value();
 }
 
-}  // namespace
-
 std::string origin_key(std::string_view name) { return "origin." + std::string(name); }
+
+}  // namespace
 
 void save_layer(pare::io::safetensors_writer& out, std::string_view name, const linear& layer,
                 std::span<const std::size_t> shape, const std::string& recipe) {
@@ -62,6 +63,8 @@ model_tensor::model_tensor(std::shared_ptr<const safetensors_reader> file, std::
     }
     if (info_.rank == 0 || info_.extents[0] != is.rows || size() != is.rows * is.cols)
         throw failure(about + ": its shape is not that of its packed weights");
+    for (const auto& part : file_->tensors())
+        if (layer_of(part.name) == name) bytes_ += part.bytes.size();
 }
 
 const pare::io::tensor_info& model_tensor::dense() const {
@@ -99,6 +102,21 @@ model_file::model_file(const std::filesystem::path& path)
 const model_tensor* model_file::find(std::string_view name) const {
     const auto at = tensors_.find(name);
     return at == tensors_.end() ? nullptr : &at->second;
+}
+
+recipe as_stored(bool compressed) {
+    recipe r;
+    if (compressed) r.text = "as compressed";
+    return r;
+}
+
+std::vector<recipe> recipes_for(const std::string& model, bool compressed,
+                                const std::vector<recipe>& recipes, bool by_default) {
+    if (!compressed) return recipes;
+    if (!by_default)
+        throw usage_error("--recipe: " + model +
+                          " is compressed already; recipes need a dense model");
+    return {as_stored(compressed)};
 }
 
 bool model_file::has_compressed() const {

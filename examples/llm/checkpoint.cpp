@@ -182,12 +182,9 @@ std::size_t checkpoint::n_linear_weights() const {
 
 std::size_t checkpoint::other_bytes() const {
     std::size_t bytes = 0;
-    const auto stored = [](const model_tensor& t) {
-        return t.is_compressed() ? 0 : t.dense().bytes.size();
-    };
-    for (const auto& [name, t] : tensors_) bytes += stored(t);
+    for (const auto& [name, t] : tensors_) bytes += t.bytes();
     for (std::size_t l = 0; l < config_.n_layers; ++l)
-        for (std::size_t s = 0; s < n_slots; ++s) bytes -= stored(linear(l, static_cast<slot>(s)));
+        for (std::size_t s = 0; s < n_slots; ++s) bytes -= linear(l, static_cast<slot>(s)).bytes();
     return bytes;
 }
 

@@ -65,8 +65,7 @@ class session {
 };
 
 /// A Llama-architecture model whose blocks' linear layers went through a recipe, now or when its
-/// file was made. Embedding, norms
-/// and output head stay as stored. Activations are f32.
+/// file was made. Embedding, norms and output head stay as stored. Activations are f32.
 class model {
   public:
     /// Called with each input of a block's linear layers, (tokens, in_features).

@@ -34,10 +34,12 @@ class workbench {
     void save_calibration();
     /// The model that went through a recipe; the dense one is always there.
     std::unique_ptr<model> compress(const tools::recipe& recipe);
-    /// The recipe of dense(), which does nothing.
-    tools::recipe as_stored() const;
-    /// Of a compressed model none but that one.
-    std::vector<tools::recipe> recipes() const;
+    /// That of dense(), which does nothing, and those to run.
+    tools::recipe as_stored() const { return tools::as_stored(source_.has_compressed()); }
+    std::vector<tools::recipe> recipes() const {
+        return tools::recipes_for(source_.name(), source_.has_compressed(), o_.recipes,
+                                  o_.default_recipes);
+    }
     const model& dense() const { return *dense_; }
     void continue_prompt(const model& m, const tools::recipe& recipe,
                          const cache_options& cache) const;
@@ -174,20 +176,6 @@ void workbench::continue_prompt(const model& m, const tools::recipe& recipe,
     };
     generate(m, prompt, o_.n_tokens, {o_.temperature, pare::random(o_.seed)}, print, cache);
     std::printf("\n\n");
-}
-
-tools::recipe workbench::as_stored() const {
-    tools::recipe r;
-    if (source_.has_compressed()) r.text = "as compressed";
-    return r;
-}
-
-std::vector<tools::recipe> workbench::recipes() const {
-    if (!source_.has_compressed()) return o_.recipes;
-    if (!o_.default_recipes)
-        throw tools::usage_error("--recipe: " + source_.name() +
-                                 " is compressed already; recipes need a dense model");
-    return {as_stored()};
 }
 
 std::vector<cache_options> workbench::caches() const {

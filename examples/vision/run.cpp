@@ -34,10 +34,12 @@ class workbench {
 
     void introduce() const;
     const model& dense() const { return dense_; }
-    /// The recipe of dense(), which does nothing.
-    tools::recipe as_stored() const;
-    /// Of a compressed model none but that one.
-    std::vector<tools::recipe> recipes() const;
+    /// That of dense(), which does nothing, and those to run.
+    tools::recipe as_stored() const { return tools::as_stored(source_.has_compressed()); }
+    std::vector<tools::recipe> recipes() const {
+        return tools::recipes_for(source_.name(), source_.has_compressed(), o_.recipes,
+                                  o_.default_recipes);
+    }
     /// Whether dense() went through the recipe: not where norms are to be fitted to it.
     bool is_dense(const tools::recipe& recipe) const {
         return is_dense_as_stored(recipe) && !(o_.reestimate_norms && source_.has_compressed());
@@ -77,20 +79,6 @@ bool workbench::has_norms() const {
         const auto* const c = std::get_if<convolution>(&s.what);
         return c && !c->norm.empty();
     });
-}
-
-tools::recipe workbench::as_stored() const {
-    tools::recipe r;
-    if (source_.has_compressed()) r.text = "as compressed";
-    return r;
-}
-
-std::vector<tools::recipe> workbench::recipes() const {
-    if (!source_.has_compressed()) return o_.recipes;
-    if (!o_.default_recipes)
-        throw tools::usage_error("--recipe: " + source_.name() +
-                                 " is compressed already; recipes need a dense model");
-    return {as_stored()};
 }
 
 std::set<std::string> workbench::kept() const {

@@ -97,6 +97,8 @@ TEST_CASE(
     CHECK(from_file.report().retained == Approx(at_start.report().retained));
     CHECK_THROWS_WITH(llm::model(packed, tools::parse_recipe("nm:2:4"), {}, run),
                       Catch::Contains("is compressed already"));
+    CHECK(tools::recipes_for("bard", true, {{}, {}}, true).size() == 1);
+    CHECK_THROWS_AS(tools::recipes_for("bard", true, {{}}, false), tools::usage_error);
 }
 
 TEST_CASE("a network read from a compressed file gives the bits of one compressed at start") {
@@ -215,6 +217,7 @@ TEST_CASE("a GGUF file is compressed as its floats are") {
                    .tensor("blk.0.attn_q.weight", {32, 2}, 8, q8 + q8)
                    .tensor("token_embd.weight", {32, 1}, 8, q8)
                    .bytes());
+    write_text(folder / "in_config.json", "{}");
     compress({folder / "in.gguf", folder / "out", "--recipe", "nm:2:4"});
     const auto written = pare::io::safetensors_reader::open((folder / "out").c_str());
     REQUIRE(written);
@@ -222,6 +225,7 @@ TEST_CASE("a GGUF file is compressed as its floats are") {
     CHECK(*written->metadata("llama.block_count") == "1");
     CHECK(*written->metadata("llama.eps") == "0.100000001");
     CHECK_FALSE(written->metadata("tokens"));
+    CHECK(*written->metadata("config") == "{}");
     const auto layer =
         pare::io::load<pare::packed::n_m<2, 4, float>>(*written, "blk.0.attn_q.weight");
     REQUIRE(layer);

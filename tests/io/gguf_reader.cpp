@@ -88,14 +88,14 @@ TEST_CASE("blocks are dequantised exactly") {
         expected4[i] = (static_cast<float>(i) - 8) / 8;
         expected4[i + 16] = (7 - static_cast<float>(i)) / 8;
     }
-    const std::string zeros = bytes_of(std::uint16_t{0}) + codes8;
-    const std::string file = gguf_file()
-                                 .tensor("q8", {32, 2}, Q8_0, block(codes8) + zeros)
-                                 .tensor("q4", {32}, Q4_0, block(codes4))
-                                 .bytes();
+    for (std::size_t i = 0; i < 32; ++i) expected8.push_back(2 * expected8[i]);
+    const std::string file =
+        gguf_file()
+            .tensor("q8", {32, 2}, Q8_0, block(codes8) + bytes_of(std::uint16_t{0x3400}) + codes8)
+            .tensor("q4", {32}, Q4_0, block(codes4))
+            .bytes();
     const auto reader = parse(file);
     REQUIRE(reader);
-    expected8.resize(64);
     CHECK(floats_of(*reader, "q8") == expected8);
     CHECK(floats_of(*reader, "q4") == expected4);
 }
@@ -165,8 +165,13 @@ TEST_CASE("metadata are numbers, bools, texts and arrays of these") {
     CHECK(at("words").text().error().code == pare::errc::wrong_type);
 
     std::string words;
-    at("words").for_each([&](const auto& word) { words.append(*word.text()).append("|"); });
+    std::size_t where = 0;
+    at("words").for_each([&](const auto& word) {
+        words.append(*word.text()).append("|");
+        where = word.where;
+    });
     CHECK(words == "a||b c|");
+    CHECK(where == file.find("b c"));
     double sum = 0.0;
     at("numbers").for_each([&](const auto& number) { sum = 10 * sum + *number.number(); });
     CHECK(sum == -8.0);
@@ -179,6 +184,7 @@ TEST_CASE("general.alignment says where the data begin") {
     const auto with = [](std::uint32_t alignment) {
         return gguf_file()
             .entry("general.alignment", u32, bytes_of(alignment))
+            .entry("k", u8, "\1")  // so that the header ends in the first half of 64 bytes
             .tensor("a", {1}, F32, bytes_of(1.f))
             .tensor("b", {1}, F32, bytes_of(2.f), 64);
     };
