@@ -5,13 +5,17 @@
 #include "common/error.hpp"
 #include "common/model_file.hpp"
 #include "common/report.hpp"
+#include "common/statistics.hpp"
 #include "common/tensors.hpp"
 #include "common/terminal.hpp"
+
+#include <pare/io/input_sums.hpp>
 
 #include <nlohmann/json.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,8 +47,26 @@ struct dense_tensor {
     pare::io::tensor_info info;
 };
 
+/// What a layer's recipe needs to know of its inputs.
+class calibration {
+  public:
+    explicit calibration(const std::string& file) : file_(file) {
+        if (!file.empty())
+            sums_ = tools::value_of(pare::io::safetensors_reader::open(file.c_str()), file);
+    }
+    tools::input_statistics operator()(const tensor& t, const tools::recipe& r) const {
+        if (!tools::needs_calibration(r)) return {};
+        return tools::statistics_of(
+            tools::value_of(pare::io::load_input_sums(*sums_, t.name()), file_));
+    }
+
+  private:
+    std::string file_;
+    std::optional<pare::io::safetensors_reader> sums_;
+};
+
 std::vector<row> compress(const source& from, std::span<const tools::recipe> recipes,
-                          std::size_t n_threads) {
+                          const calibration& inputs, std::size_t n_threads) {
     pare::thread_pool threads(n_threads);
     tools::progress bar("compressing", from.tensors().size());
     std::vector<row> rows;
@@ -53,8 +75,9 @@ std::vector<row> compress(const source& from, std::span<const tools::recipe> rec
         const tensor& t = from.tensors()[i];
         std::vector<float> memory;
         try {
-            rows.push_back(
-                {t, recipes[i].text, tools::load_linear(t.read(memory), recipes[i], {}, threads)});
+            const tools::input_statistics seen = inputs(t, recipes[i]);
+            rows.push_back({t, recipes[i].text,
+                            tools::load_linear(t.read(memory), recipes[i], seen.view(), threads)});
         } catch (const tools::failure& e) {
             throw tools::failure("tensor '" + std::string(t.name()) + "': " + e.what());
         }
@@ -125,7 +148,7 @@ void run(const options& o) {
     const std::vector<dense_tensor> dense = read_dense(from, recipes);
     if (dense.size() == recipes.size())
         throw tools::failure(o.in + ": no tensor of it is to be compressed; see --help");
-    const std::vector<row> rows = compress(from, recipes, o.threads);
+    const std::vector<row> rows = compress(from, recipes, calibration(o.calibration), o.threads);
     if (!o.dry_run) write(o.out, from, rows, dense);
 
     std::size_t dense_bytes = 0;
