@@ -7,11 +7,14 @@
 
 #include <pare/compress.hpp>
 #include <pare/core/thread_pool.hpp>
+#include <pare/io/safetensors_reader.hpp>
+#include <pare/io/safetensors_writer.hpp>
 #include <pare/kernel/epilogue.hpp>
 #include <pare/kernel/maps.hpp>
 
 #include <memory>
 #include <span>
+#include <string>
 
 namespace tools {
 
@@ -28,6 +31,8 @@ class linear {
                           std::span<float> workspace, pare::thread_pool& run,
                           const pare::epilogue& after) const = 0;
     virtual const pare::layer_report& report() const = 0;
+    /// Adds the packed weights, which must live until out.commit(). @throws failure
+    virtual void save(pare::io::safetensors_writer& out, const std::string& name) const = 0;
 };
 
 /// @throws usage_error when the recipe's pattern is none of those compiled in
@@ -40,6 +45,12 @@ void check_compiled(const recipe& r);
 std::unique_ptr<linear> make_linear(pare::matrix_view<const float> weights, const recipe& r,
                                     codec_kind codec, const pare::prune::calibration& inputs,
                                     pare::thread_pool& run);
+
+/// The layer `name` that save() wrote to a file, in place.
+/// @param report  what the file does not say: its sparsity and retained saliency
+/// @throws failure when its packed format is none of those compiled in, or the library refuses
+std::unique_ptr<linear> open_linear(std::shared_ptr<const pare::io::safetensors_reader> file,
+                                    const std::string& name, pare::layer_report report);
 
 }  // namespace tools
 

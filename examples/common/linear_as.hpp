@@ -6,6 +6,7 @@
 #include "error.hpp"
 #include "linear.hpp"
 
+#include <pare/io/compressed.hpp>
 #include <pare/kernel/convolution.hpp>
 #include <pare/kernel/gemm.hpp>
 #include <pare/kernel/transpose.hpp>
@@ -18,51 +19,61 @@
 #include <pare/prune/unaligned_block.hpp>
 #include <pare/prune/v_n_m.hpp>
 #include <pare/prune/wanda.hpp>
+#include <pare/quant/scaled.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-// The body of make_linear for one codec. Each codec is instantiated in a file of its own, so that
-// they compile side by side.
+// The bodies of make_linear and open_linear for one stored type. Some stored types are instantiated
+// in a file each, so that they compile side by side.
 
 namespace tools {
 
-/// The N:M patterns the tool is compiled for.
-template <class Visitor>
+/// The N:M patterns the tool is compiled for; fewer where weights are stored as codes.
+template <bool Coded, class Visitor>
 bool any_compiled_n_m(Visitor visit) {
     using namespace pare::prune;
-    return visit(n_m<1, 2>{}) || visit(n_m<1, 4>{}) || visit(n_m<2, 4>{}) || visit(n_m<1, 8>{}) ||
-           visit(n_m<2, 8>{}) || visit(n_m<4, 8>{}) || visit(n_m<1, 16>{}) || visit(n_m<2, 16>{}) ||
-           visit(n_m<4, 16>{}) || visit(n_m<8, 16>{});
+    if constexpr (Coded)
+        return visit(n_m<1, 4>{}) || visit(n_m<2, 4>{}) || visit(n_m<2, 8>{}) || visit(n_m<4, 8>{});
+    else
+        return visit(n_m<1, 2>{}) || visit(n_m<1, 4>{}) || visit(n_m<2, 4>{}) ||
+               visit(n_m<1, 8>{}) || visit(n_m<2, 8>{}) || visit(n_m<4, 8>{}) ||
+               visit(n_m<1, 16>{}) || visit(n_m<2, 16>{}) || visit(n_m<4, 16>{}) ||
+               visit(n_m<8, 16>{});
 }
 
 /// And the hierarchical ones, for any vector sparsity.
-template <class Visitor>
+template <bool Coded, class Visitor>
 bool any_compiled_hinm(Visitor visit) {
     using namespace pare::prune;
     const auto any_tile = [&]<int N, int M>(n_m<N, M>) {
         return visit(hinm<N, M, 8>{}) || visit(hinm<N, M, 16>{}) || visit(hinm<N, M, 32>{}) ||
                visit(hinm<N, M, 64>{});
     };
-    return any_tile(n_m<1, 4>{}) || any_tile(n_m<2, 4>{}) || any_tile(n_m<2, 8>{});
+    if constexpr (Coded) return any_tile(n_m<1, 4>{}) || any_tile(n_m<2, 4>{});
+    else return any_tile(n_m<1, 4>{}) || any_tile(n_m<2, 4>{}) || any_tile(n_m<2, 8>{});
 }
 
 /// VENOM's and FlexHiNM's.
-template <class Visitor>
-bool any_compiled_v_n_m(Visitor visit) {
+template <bool Coded, class Visitor>
+bool any_compiled_v_n_m([[maybe_unused]] Visitor visit) {
     using namespace pare::prune;
+    if constexpr (Coded) return false;
     const auto any_tile = [&]<int N, int M>(n_m<N, M>) {
         return visit(v_n_m<16, N, M>{}) || visit(v_n_m<32, N, M>{}) || visit(v_n_m<64, N, M>{});
     };
     return any_tile(n_m<2, 8>{}) || any_tile(n_m<2, 16>{});
 }
-template <class Visitor>
-bool any_compiled_flex_hinm(Visitor visit) {
+template <bool Coded, class Visitor>
+bool any_compiled_flex_hinm([[maybe_unused]] Visitor visit) {
     using namespace pare::prune;
+    if constexpr (Coded) return false;
     return visit(flex_hinm<2, 4, 8>{}) || visit(flex_hinm<2, 4, 16>{}) ||
            visit(flex_hinm<2, 4, 32>{}) || visit(flex_hinm<2, 4, 64>{});
 }
@@ -194,45 +205,93 @@ struct chosen_permutation {
     }
 };
 
-template <class Layer>
+/// Packed weights in memory that `owner` keeps.
+template <class Layout>
 class packed_linear final : public linear {
   public:
-    explicit packed_linear(Layer layer) : layer_(std::move(layer)) {}
+    packed_linear(const Layout& weights, pare::layer_report report,
+                  std::shared_ptr<const void> owner)
+        : weights_(weights), report_(report), owner_(std::move(owner)) {}
 
     void apply(pare::matrix_view<const float> x, pare::matrix_view<float> y,
                std::span<const float> bias, pare::thread_pool& run) const override {
-        if (pare::packed::hinm_weights<Layer> && x.rows() > 1 && x.row_stride() != 1) {
+        if (pare::packed::hinm_weights<Layout> && x.rows() > 1 && x.row_stride() != 1) {
             by_feature_.resize(x.rows() * x.cols());
             const auto copy =
                 pare::matrix_view<float>(by_feature_.data(), x.cols(), x.rows()).transposed();
             value_of(pare::transpose(x, copy, run), "the input of a linear layer");
             x = copy;
         }
-        value_of(pare::gemm(layer_, x, y, run, {.bias = bias}), "a linear layer");
+        value_of(pare::gemm(weights_, x, y, run, {.bias = bias}), "a linear layer");
     }
     void convolve(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
                   std::span<float> workspace, pare::thread_pool& run,
                   const pare::epilogue& after) const override {
-        value_of(pare::convolve(layer_, over, x, y, workspace, run, after), "a convolution");
+        value_of(pare::convolve(weights_, over, x, y, workspace, run, after), "a convolution");
     }
-    const pare::layer_report& report() const override { return layer_.report(); }
+    const pare::layer_report& report() const override { return report_; }
+    void save(pare::io::safetensors_writer& out, const std::string& name) const override {
+        value_of(out.add(name, weights_), name);
+    }
 
   private:
-    Layer layer_;
+    Layout weights_;
+    pare::layer_report report_;
+    std::shared_ptr<const void> owner_;
     mutable std::vector<float> by_feature_;  // the input, where the layer wants it so
+};
+
+/// A scale rule chosen at run time.
+struct chosen_rule {
+    rule_kind kind;
+    float percentile;
+
+    template <class T>
+    pare::packed::grid fit(std::span<const float> weights) const noexcept {
+        switch (kind) {
+            case rule_kind::mse:
+                return pare::quant::mse{}.fit<T>(weights);
+            case rule_kind::percentile:
+                return pare::quant::percentile{percentile}.fit<T>(weights);
+            case rule_kind::absmax:
+                break;
+        }
+        return pare::quant::absmax{}.fit<T>(weights);
+    }
+};
+template <class T>
+struct chosen_codec : pare::quant::cast<T> {
+    bool compensates;
+
+    explicit chosen_codec(const recipe& r) : compensates(r.gptq) {}
+};
+template <class T>
+    requires(pare::packed::is_coded<T>)
+struct chosen_codec<T> {
+    using value_type = T;
+    chosen_rule rule;
+    bool compensates;
+
+    explicit chosen_codec(const recipe& r) : rule{r.rule, r.percentile}, compensates(r.gptq) {}
+    pare::packed::grid fit(std::span<const float> weights) const noexcept {
+        return rule.fit<T>(weights);
+    }
 };
 
 template <class T>
 std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights, const recipe& r,
                                        const pare::prune::calibration& inputs,
                                        pare::thread_pool& run) {
+    constexpr bool coded = pare::packed::is_coded<T>;
     std::unique_ptr<linear> made;
     const auto compress = [&](auto pattern, auto... permutation) {
-        const pare::recipe recipe{chosen_saliency{r.saliency}, pattern, pare::quant::cast<T>{},
+        const pare::recipe recipe{chosen_saliency{r.saliency}, pattern, chosen_codec<T>(r),
                                   permutation...};
         auto layer =
             value_of(pare::compress(weights, recipe, inputs, run), "recipe '" + r.text + "'");
-        made = std::make_unique<packed_linear<decltype(layer)>>(std::move(layer));
+        const auto owner = std::make_shared<decltype(layer)>(std::move(layer));
+        made = std::make_unique<packed_linear<pare::packed::layout_of<decltype(layer)>>>(
+            owner->view(), owner->report(), owner);
         return true;
     };
     switch (r.pattern) {
@@ -243,21 +302,22 @@ std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights, c
             compress(pare::prune::unstructured{.sparsity = r.sparsity});
             break;
         case pattern_kind::n_m:
-            any_compiled_n_m([&](auto pattern) { return is_of(pattern, r) && compress(pattern); });
+            any_compiled_n_m<coded>(
+                [&](auto pattern) { return is_of(pattern, r) && compress(pattern); });
             break;
         case pattern_kind::hinm:
-            any_compiled_hinm([&](auto pattern) {
+            any_compiled_hinm<coded>([&](auto pattern) {
                 pattern.vector_sparsity = r.sparsity;
                 return is_of(pattern, r) &&
                        compress(pattern, chosen_permutation{r.permutation, r.search_seconds});
             });
             break;
         case pattern_kind::v_n_m:
-            any_compiled_v_n_m(
+            any_compiled_v_n_m<coded>(
                 [&](auto pattern) { return is_of(pattern, r) && compress(pattern); });
             break;
         case pattern_kind::flex_hinm:
-            any_compiled_flex_hinm([&](auto pattern) {
+            any_compiled_flex_hinm<coded>([&](auto pattern) {
                 pattern.sparsity = r.sparsity;
                 return is_of(pattern, r) && compress(pattern);
             });
@@ -276,18 +336,55 @@ std::unique_ptr<linear> make_linear_as(pare::matrix_view<const float> weights, c
     return made;
 }
 
-extern template std::unique_ptr<linear> make_linear_as<float>(pare::matrix_view<const float>,
-                                                              const recipe&,
-                                                              const pare::prune::calibration&,
-                                                              pare::thread_pool&);
-extern template std::unique_ptr<linear> make_linear_as<pare::f16>(pare::matrix_view<const float>,
-                                                                  const recipe&,
-                                                                  const pare::prune::calibration&,
-                                                                  pare::thread_pool&);
-extern template std::unique_ptr<linear> make_linear_as<pare::bf16>(pare::matrix_view<const float>,
-                                                                   const recipe&,
-                                                                   const pare::prune::calibration&,
-                                                                   pare::thread_pool&);
+/// Null when the layer has another format than those compiled in.
+template <class T>
+std::unique_ptr<linear> open_linear_as(
+    const std::shared_ptr<const pare::io::safetensors_reader>& file, const std::string& name,
+    pare::layer_report report) {
+    std::unique_ptr<linear> opened;
+    const auto open = [&](auto pattern) {
+        using layout = pare::layout_for<decltype(pattern), chosen_codec<T>>;
+        const auto weights = pare::io::load<layout>(*file, name);
+        if (!weights && weights.error().code == pare::errc::wrong_type) return false;
+        const layout w = value_of(weights, name);
+        report.bytes = w.required_bytes();
+        report.bits_per_weight = static_cast<double>(report.bytes) * 8.0 /
+                                 (static_cast<double>(w.rows) * static_cast<double>(w.cols));
+        opened = std::make_unique<packed_linear<layout>>(w, report, file);
+        return true;
+    };
+    constexpr bool coded = pare::packed::is_coded<T>;
+    open(pare::prune::dense{}) || any_compiled_n_m<coded>(open) || any_compiled_hinm<coded>(open) ||
+        any_compiled_v_n_m<coded>(open) || any_compiled_flex_hinm<coded>(open) ||
+        any_compiled_blocks(open);
+    return opened;
+}
+
+/// A stored type as run-time values.
+struct stored_type {
+    std::string_view name;  ///< in files
+    codec_kind codec;
+    std::size_t group;
+    bool asymmetric;
+    decltype(&make_linear_as<float>) make;
+    decltype(&open_linear_as<float>) open;
+};
+
+template <class T>
+stored_type stored_as(codec_kind codec) {
+    stored_type type{
+        pare::packed::storage_name<T>(), codec, 0, false, &make_linear_as<T>, &open_linear_as<T>};
+    if constexpr (pare::packed::is_coded<T>) type.group = T::group, type.asymmetric = T::asymmetric;
+    return type;
+}
+
+std::vector<stored_type> stored_as_f32();
+std::vector<stored_type> stored_as_f16();
+std::vector<stored_type> stored_as_bf16();
+std::vector<stored_type> stored_as_i8();
+std::vector<stored_type> stored_as_i4();
+std::vector<stored_type> stored_as_i4_with_zeros();
+std::vector<stored_type> stored_as_other_codes();
 
 }  // namespace tools
 

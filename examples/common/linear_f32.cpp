@@ -2,6 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "linear_as.hpp"
 
-template std::unique_ptr<tools::linear> tools::make_linear_as<float>(
-    pare::matrix_view<const float>, const tools::recipe&, const pare::prune::calibration&,
-    pare::thread_pool&);
+std::vector<tools::stored_type> tools::stored_as_f32() {
+    return {stored_as<float>(codec_kind::f32)};
+}

@@ -59,6 +59,24 @@ bool read_unaligned_block(arguments args, recipe& r) {
            read_sparsity(args[1], r);
 }
 
+// [:gG][:a]
+template <codec_kind Kind>
+bool read_codes(arguments args, recipe& r) {
+    r.codec = Kind;
+    for (const std::string_view word : args)
+        if (word == "a" && !r.asymmetric && Kind <= codec_kind::i2) r.asymmetric = true;
+        else if (!word.starts_with('g') || r.group != 0 || !read_number(word.substr(1), r.group) ||
+                 r.group == 0)
+            return false;
+    return true;
+}
+
+bool read_percentile(arguments args, recipe& r) {
+    r.rule = rule_kind::percentile;
+    return args.size() == 1 && read_number(args[0], r.percentile) && r.percentile > 0.0f &&
+           r.percentile <= 1.0f;
+}
+
 template <permutation_kind Kind>
 bool read_gyro(arguments args, recipe& r) {
     constexpr double longest = 86400.0;
@@ -97,6 +115,23 @@ constexpr part<recipe> parts[] = {
      set<&recipe::codec, codec_kind::f32>},
     {"codec", "f16", "f16", "weights as IEEE half precision", set<&recipe::codec, codec_kind::f16>},
     {"codec", "bf16", "bf16", "weights as bfloat16", set<&recipe::codec, codec_kind::bf16>},
+    {"codec", "i8", "i8[:gG]", "8 bits, a scale per row or per G (32, 64, 128) kept weights of it",
+     read_codes<codec_kind::i8>},
+    {"codec", "i4", "i4[:gG][:a]", "4 bits, likewise; a: with zero points",
+     read_codes<codec_kind::i4>},
+    {"codec", "i2", "i2[:gG][:a]", "2 bits, likewise", read_codes<codec_kind::i2>},
+    {"codec", "nf4", "nf4[:gG]", "4 bits, quantiles of a normal distribution",
+     read_codes<codec_kind::nf4>},
+    {"codec", "e4m3", "e4m3", "floats of 8 bits up to 448, a scale per row",
+     read_codes<codec_kind::e4m3>},
+    {"codec", "e5m2", "e5m2", "the same up to 57344", read_codes<codec_kind::e5m2>},
+    {"scale", "mse", "mse", "scales with the least squared error, not the largest weight's",
+     set<&recipe::rule, rule_kind::mse>},
+    {"scale", "percentile", "percentile:P", "scales that cover the share P of the weights",
+     read_percentile},
+    {"rounding", "gptq", "gptq",
+     "weights make up for what pruning and rounding take from those before (calibrated)",
+     set<&recipe::gptq, true>},
     {"saliency", "magnitude", "magnitude", "keeps large |w| (default)",
      set<&recipe::saliency, saliency_kind::magnitude>},
     {"saliency", "wanda", "wanda", "keeps large |w| x norm of its input (calibrated)",
@@ -126,6 +161,11 @@ recipe parse_recipe(std::string_view text) {
             refuse(words, text, parts[i].name, "needs a pattern that prunes");
         if (there[i] && parts[i].role == "order" && r.pattern != pattern_kind::hinm)
             refuse(words, text, parts[i].name, "needs hinm, the pattern that has an order");
+        if (there[i] && parts[i].role == "scale" && !is_coded(r.codec))
+            refuse(words, text, parts[i].name, "needs a codec with scales: i8, i4, nf4, ...");
+        if (there[i] && parts[i].role == "rounding" && !is_coded(r.codec) &&
+            r.pattern == pattern_kind::dense)
+            refuse(words, text, parts[i].name, "needs a pattern that prunes, or codes");
     }
     return r;
 }

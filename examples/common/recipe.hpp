@@ -3,6 +3,7 @@
 #ifndef PARE_EXAMPLES_COMMON_RECIPE_HPP
 #define PARE_EXAMPLES_COMMON_RECIPE_HPP
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,7 +22,19 @@ enum class pattern_kind : std::uint8_t {
     unstructured
 };
 enum class selection_kind : std::uint8_t { bed, greedy, optimum };  ///< of unaligned_block
-enum class codec_kind : std::uint8_t { stored, f32, f16, bf16 };  ///< stored: the model's own dtype
+enum class codec_kind : std::uint8_t {
+    stored,  ///< the model's own dtype
+    f32,
+    f16,
+    bf16,
+    i8,
+    i4,
+    i2,
+    nf4,
+    e4m3,
+    e5m2
+};
+enum class rule_kind : std::uint8_t { absmax, mse, percentile };  ///< how codes get their scale
 enum class saliency_kind : std::uint8_t { magnitude, wanda, optimal_brain };
 enum class permutation_kind : std::uint8_t {
     in_place,
@@ -40,6 +53,11 @@ struct recipe {
     selection_kind selection = selection_kind::bed;
     float sparsity = 0.0f;  ///< of hinm's vectors; of the others' weights
     codec_kind codec = codec_kind::stored;
+    std::size_t group = 0;    ///< weights that share a scale; 0: a row
+    bool asymmetric = false;  ///< with a zero point
+    rule_kind rule = rule_kind::absmax;
+    float percentile = 0.999f;
+    bool gptq = false;  ///< errors are made up for by the weights that follow
     saliency_kind saliency = saliency_kind::magnitude;
     permutation_kind permutation = permutation_kind::in_place;
     std::optional<double> search_seconds{};  ///< of a longer search, per layer
@@ -50,8 +68,20 @@ constexpr bool is_dense_as_stored(const recipe& r) {
     return r.pattern == pattern_kind::dense && r.codec == codec_kind::stored;
 }
 
+/// Whether weights are stored as codes with scales.
+constexpr bool is_coded(codec_kind codec) { return codec >= codec_kind::i8; }
+
+/// Whether it needs to see inputs, and their second moments.
+constexpr bool needs_calibration(const recipe& r) {
+    return r.saliency != saliency_kind::magnitude || r.gptq;
+}
+constexpr bool needs_gram(const recipe& r) {
+    return r.saliency == saliency_kind::optimal_brain || r.gptq;
+}
+
 /// Reads parts joined by '+', each `name[:argument]*`, in any order: at most one pattern, one
-/// codec, one saliency and one permutation. @throws usage_error, with the list of what exists
+/// codec, one scale rule, one rounding, one saliency and one permutation. @throws usage_error, with
+/// the list of what exists
 recipe parse_recipe(std::string_view text);
 
 /// The list of what exists, one line per part.

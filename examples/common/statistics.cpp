@@ -25,6 +25,11 @@ input_statistics statistics_of(const pare::prune::input_sums& sums) {
         value_of(pare::eigen::inverse_hessian_diagonal(sums.gram, damping,
                                                        made.inverse_hessian_diagonal),
                  "calibration");
+        const std::size_t n = made.norms.size();
+        made.inverse_hessian_factor.resize(n * n);
+        value_of(pare::eigen::inverse_hessian_factor(sums.gram, damping,
+                                                     {made.inverse_hessian_factor.data(), n, n}),
+                 "calibration");
     }
     return made;
 }

@@ -74,7 +74,7 @@ void save_calibration(const model& dense, const windows& text, const std::string
         for (std::size_t i = 0; i < n_inputs; ++i) sums[l][i] = blocks[l][i]->sums();
         for (std::size_t s = 0; s < n_slots; ++s) {
             const auto which = static_cast<slot>(s);
-            out.add(dense.source().linear(l, which).name,
+            out.add(dense.source().linear(l, which).dense().name,
                     sums[l][static_cast<std::size_t>(input_of(which))]);
         }
     }

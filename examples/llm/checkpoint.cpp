@@ -18,8 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using pare::io::tensor_info;
 using tools::failure;
+using tools::model_tensor;
 using tools::value_of;
 
 // Indexed by slot, then by n_slots + norm.
@@ -71,9 +71,9 @@ checkpoint::checkpoint(const fs::path& path) {
         throw failure(path.string() + ": " + e.code().message());
     }
     for (const auto& file : files_)
-        for (const tensor_info& t : file.tensors())
-            if (!is_derived(t.name) && !tensors_.emplace(t.name, t).second)
-                throw failure("tensor '" + std::string(t.name) + "' is in two files");
+        for (const auto& [name, t] : file.tensors())
+            if (!is_derived(name) && !tensors_.emplace(name, t).second)
+                throw failure("tensor '" + name + "' is in two files");
     hugging_face_ = has(std::string(top_names[1][top_embedding]));
     if (!hugging_face_ && !has(std::string(top_names[0][top_embedding])))
         throw failure(path_.string() + ": neither '" + std::string(top_names[0][top_embedding]) +
@@ -105,9 +105,7 @@ void checkpoint::open_shards(const fs::path& index) {
     for (const std::string& shard : shards) add_file(index.parent_path() / shard);
 }
 
-void checkpoint::add_file(const fs::path& file) {
-    files_.push_back(value_of(pare::io::safetensors_reader::open(file.c_str()), file.string()));
-}
+void checkpoint::add_file(const fs::path& file) { files_.emplace_back(file); }
 
 // From the file's own metadata (a key `config`, or the numbers themselves), else a file beside.
 json checkpoint::find_config() const {
@@ -134,7 +132,7 @@ json checkpoint::find_config() const {
 void checkpoint::check_tensors() const {
     std::set<std::string, std::less<>> expected;
     const auto expect = [&](const std::string& name, std::initializer_list<std::size_t> shape) {
-        tools::check_tensor(tensor(name), shape);
+        tensor(name).check(shape);
         expected.insert(name);
     };
     expect(top_name(top_embedding), {config_.vocab_size, config_.dim});
@@ -184,10 +182,9 @@ std::size_t checkpoint::n_linear_weights() const {
 
 std::size_t checkpoint::other_bytes() const {
     std::size_t bytes = 0;
-    for (const auto& [name, info] : tensors_) bytes += info.bytes.size();
+    for (const auto& [name, t] : tensors_) bytes += t.bytes();
     for (std::size_t l = 0; l < config_.n_layers; ++l)
-        for (std::size_t s = 0; s < n_slots; ++s)
-            bytes -= linear(l, static_cast<slot>(s)).bytes.size();
+        for (std::size_t s = 0; s < n_slots; ++s) bytes -= linear(l, static_cast<slot>(s)).bytes();
     return bytes;
 }
 
@@ -220,22 +217,27 @@ std::string checkpoint::top_name(std::size_t which) const {
     return std::string(top_names[hugging_face_][which]);
 }
 
-const tensor_info& checkpoint::tensor(const std::string& name) const {
+const model_tensor& checkpoint::tensor(const std::string& name) const {
     const auto at = tensors_.find(name);
     if (at == tensors_.end()) throw failure(path_.string() + ": tensor '" + name + "' is missing");
     return at->second;
 }
 
-const tensor_info& checkpoint::linear(std::size_t layer, slot s) const {
+const model_tensor& checkpoint::linear(std::size_t layer, slot s) const {
     return tensor(layer_name(layer, static_cast<std::size_t>(s)) + ".weight");
 }
 
-const tensor_info& checkpoint::head() const {
+const model_tensor& checkpoint::head() const {
     return tensor(top_name(tied_output() ? top_embedding : top_head));
 }
 
+bool checkpoint::has_compressed() const {
+    return std::any_of(files_.begin(), files_.end(),
+                       [](const auto& file) { return file.has_compressed(); });
+}
+
 std::vector<float> checkpoint::read(const std::string& name) const {
-    return tools::read_floats(tensor(name));
+    return tools::read_floats(tensor(name).dense());
 }
 
 std::vector<float> checkpoint::bias(std::size_t layer, slot s) const {
@@ -250,7 +252,7 @@ std::vector<float> checkpoint::norm_weight(std::size_t layer, norm n) const {
 std::vector<float> checkpoint::final_norm_weight() const { return read(top_name(top_norm)); }
 
 void checkpoint::embedding(token id, std::span<float> row) const {
-    tensor_info info = tensor(top_name(top_embedding));
+    pare::io::tensor_info info = tensor(top_name(top_embedding)).dense();
     const std::size_t row_bytes = info.bytes.size() / config_.vocab_size;
     info.bytes = info.bytes.subspan(id * row_bytes, row_bytes);
     info.extents = {1, config_.dim};

@@ -3,9 +3,8 @@
 #ifndef PARE_EXAMPLES_LLM_CHECKPOINT_HPP
 #define PARE_EXAMPLES_LLM_CHECKPOINT_HPP
 
+#include "common/model_file.hpp"
 #include "config.hpp"
-
-#include <pare/io/safetensors_reader.hpp>
 
 #include <array>
 #include <cstdint>
@@ -31,7 +30,7 @@ enum class norm : std::uint8_t { attention, feed_forward };
 /// A Llama-architecture model on disk, mapped: safetensors in one file or in shards, named as in
 /// the original Llama (rotary pairs interleaved) or as in Hugging Face's (rotary halves). Opening
 /// it checks that every tensor is there, has its shape and a known dtype, and that no other tensor
-/// is.
+/// is. Linear layers may be compressed already (pare_compress).
 class checkpoint {
   public:
     /// @param path  a .safetensors file, its .index.json, or the folder of either
@@ -51,8 +50,9 @@ class checkpoint {
 
     /// Rows and columns of a linear layer: (out_features, in_features).
     std::array<std::size_t, 2> linear_shape(slot s) const;
-    const pare::io::tensor_info& linear(std::size_t layer, slot s) const;
-    const pare::io::tensor_info& head() const;
+    const tools::model_tensor& linear(std::size_t layer, slot s) const;
+    const tools::model_tensor& head() const;
+    bool has_compressed() const;
     /// Empty when the model has none.
     std::vector<float> bias(std::size_t layer, slot s) const;
     std::vector<float> norm_weight(std::size_t layer, norm n) const;
@@ -69,13 +69,13 @@ class checkpoint {
 
     std::string layer_name(std::size_t layer, std::size_t which) const;
     std::string top_name(std::size_t which) const;
-    const pare::io::tensor_info& tensor(const std::string& name) const;
+    const tools::model_tensor& tensor(const std::string& name) const;
     bool has(const std::string& name) const { return tensors_.find(name) != tensors_.end(); }
     std::vector<float> read(const std::string& name) const;
 
     std::filesystem::path path_;
-    std::vector<pare::io::safetensors_reader> files_;
-    std::map<std::string, pare::io::tensor_info, std::less<>> tensors_;
+    std::vector<tools::model_file> files_;
+    std::map<std::string, tools::model_tensor, std::less<>> tensors_;
     bool hugging_face_ = false;
     config config_;
 };

@@ -58,8 +58,7 @@ model::model(const checkpoint& source, const tools::recipe& recipe,
              std::span<const block_statistics> statistics, pare::thread_pool& run,
              const std::function<void()>& told)
     : source_(&source), run_(&run), blocks_(source.shape().n_layers),
-      final_norm_(source.final_norm_weight()),
-      head_(tools::load_linear(source.head(), {}, {}, run)),
+      final_norm_(source.final_norm_weight()), head_(source.head().load({}, {}, run)),
       rotary_(std::make_unique<rotary>(source.shape().frequencies, source.shape().context,
                                        source.interleaved_rotary())) {
     for (std::size_t l = 0; l < blocks_.size(); ++l) {
@@ -71,8 +70,7 @@ model::model(const checkpoint& source, const tools::recipe& recipe,
                 const auto& seen = statistics[l].inputs[static_cast<std::size_t>(input_of(s))];
                 inputs = seen.view();
             }
-            b.linears[i] = {tools::load_linear(source.linear(l, s), recipe, inputs, run),
-                            source.bias(l, s)};
+            b.linears[i] = {source.linear(l, s).load(recipe, inputs, run), source.bias(l, s)};
             told();
         }
         b.attention_norm = source.norm_weight(l, norm::attention);

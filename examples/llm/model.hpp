@@ -64,8 +64,8 @@ class session {
     pare::buffer<float> x_, normed_, q_, k_, v_, attended_, gate_, up_;  // (chunk, ...)
 };
 
-/// A Llama-architecture model whose blocks' linear layers went through a recipe. Embedding, norms
-/// and output head stay as stored. Activations are f32.
+/// A Llama-architecture model whose blocks' linear layers went through a recipe, now or when its
+/// file was made. Embedding, norms and output head stay as stored. Activations are f32.
 class model {
   public:
     /// Called with each input of a block's linear layers, (tokens, in_features).

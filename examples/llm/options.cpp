@@ -22,6 +22,7 @@ constexpr const char* notes =
     "A recipe compresses the linear layers of the blocks; embedding, norms and output head stay\n"
     "as stored. bits/w, weight bytes, sparsity and saliency (kept / total, mean over layers\n"
     "weighted by their weights) are of those layers; the file of --json also has model_bytes.\n"
+    "A model that pare_compress wrote runs as it is; recipes need a dense one.\n"
     "Calibrated saliencies see text that the dense model writes itself, or --calibration.\n"
     "nll is in nats; documents are cut at the model's context, streams are split by it. KL is\n"
     "KL(dense || recipe), top-1 the agreement with the dense model's likeliest token.\n"
@@ -112,6 +113,7 @@ std::optional<options> parse_options(int argc, char** argv) {
             o.budgets_mib.empty())
             throw tools::usage_error("--kv " + text + " needs a --budget or --budget-mib");
     }
+    o.default_recipes = recipes.empty();
     if (recipes.empty() && (!o.measure || caches.size() > 1 || caches[0] != "full"))
         recipes = {"dense"};
     if (recipes.empty())

@@ -22,6 +22,7 @@ std::string shipped_model();
 struct options {
     std::string model;  ///< a file or folder; the shipped model unless given
     std::vector<tools::recipe> recipes;
+    bool default_recipes = false;          ///< they were not given
     std::vector<tools::kv_recipe> caches;  ///< `full` unless given
     std::vector<std::size_t> budgets;      ///< tokens per head, of each cache but `full`
     std::vector<double> budgets_mib;       ///< the same in MiB of one sequence's cache

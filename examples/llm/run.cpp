@@ -39,6 +39,12 @@ class workbench {
     void save_calibration();
     /// The model that went through a recipe; the dense one is always there.
     std::unique_ptr<model> compress(const tools::recipe& recipe);
+    /// That of dense(), which does nothing, and those to run.
+    tools::recipe as_stored() const { return tools::as_stored(source_.has_compressed()); }
+    std::vector<tools::recipe> recipes() const {
+        return tools::recipes_for(source_.name(), source_.has_compressed(), o_.recipes,
+                                  o_.default_recipes);
+    }
     const model& dense() const { return *dense_; }
     /// The best mixture of models, which went through the recipes, and says so.
     std::unique_ptr<model> allocate(std::span<const std::unique_ptr<model>> models);
@@ -91,8 +97,8 @@ std::unique_ptr<model> workbench::build(const tools::recipe& recipe,
 }
 
 std::unique_ptr<model> workbench::compress(const tools::recipe& recipe) {
-    if (recipe.saliency == tools::saliency_kind::magnitude) return build(recipe, {});
-    const bool inverse_hessian = recipe.saliency == tools::saliency_kind::optimal_brain;
+    if (!tools::needs_calibration(recipe)) return build(recipe, {});
+    const bool inverse_hessian = tools::needs_gram(recipe);
     std::vector<block_statistics>& statistics = statistics_[inverse_hessian];
     if (statistics.empty()) {
         const windows text = calibration_text();
@@ -127,11 +133,12 @@ std::unique_ptr<model> workbench::allocate(std::span<const std::unique_ptr<model
     }
     std::printf("allocated in %zu generations, %zu evaluations; KL on the calibration text %.4f\n",
                 found.outcome.rounds, found.outcome.evaluations, found.outcome.loss);
-    for (std::size_t l = 0; l < found.levels.size(); ++l)
-        std::printf(
-            "  %s %s\n",
-            std::string(source_.linear(l / n_slots, static_cast<slot>(l % n_slots)).name).c_str(),
-            o_.recipes[order[found.levels[l]]].text.c_str());
+    const std::vector<tools::recipe> names = recipes();
+    for (std::size_t l = 0; l < found.levels.size(); ++l) {
+        const auto& layer = source_.linear(l / n_slots, static_cast<slot>(l % n_slots)).dense();
+        std::printf("  --layer %s=%s\n", std::string(layer.name).c_str(),
+                    names[order[found.levels[l]]].text.c_str());
+    }
     std::printf("\n");
     return mixed;
 }
@@ -266,12 +273,13 @@ void run(const options& o) {
     bench.introduce();
     if (!o.save_calibration.empty()) bench.save_calibration();
     const std::vector<cache_options> caches = bench.caches();
+    const std::vector<tools::recipe> recipes = bench.recipes();
     std::vector<row> rows;
     std::vector<std::unique_ptr<model>> models;  // null: the dense one
     std::optional<row> dense;
-    if (o.measure) dense = bench.measure(bench.dense(), {}, {});
-    for (std::size_t i = 0; i < o.recipes.size(); ++i) {
-        const tools::recipe& recipe = o.recipes[i];
+    if (o.measure) dense = bench.measure(bench.dense(), bench.as_stored(), {});
+    for (std::size_t i = 0; i < recipes.size(); ++i) {
+        const tools::recipe& recipe = recipes[i];
         auto own = is_dense_as_stored(recipe) ? nullptr : bench.compress(recipe);
         const model& m = own ? *own : bench.dense();
         for (const cache_options& cache : caches) {

@@ -3,7 +3,8 @@
 #ifndef PARE_EXAMPLES_VISION_ARCHITECTURE_HPP
 #define PARE_EXAMPLES_VISION_ARCHITECTURE_HPP
 
-#include <pare/io/safetensors_reader.hpp>
+#include "common/model_file.hpp"
+
 #include <pare/kernel/window.hpp>
 
 #include <cstddef>
@@ -80,7 +81,7 @@ struct architecture {
 
 /// The network whose tensors these are; every tensor has then been found to have its shape, and no
 /// other to be there. @throws tools::failure, which names the networks that are understood
-architecture recognise(const pare::io::safetensors_reader& file);
+architecture recognise(const tools::model_file& file);
 
 }  // namespace vision
 

@@ -7,7 +7,7 @@ namespace vision {
 /// DS-CNN for keywords (Zhang et al., arXiv:1711.07128) as MLPerf Tiny trains it: a convolution,
 /// then pairs of a depthwise and a pointwise one, each with a batch norm. An image is 49 frames of
 /// 10 MFCC features in 8 bits.
-architecture recognise_ds_cnn(const pare::io::safetensors_reader& file) {
+architecture recognise_ds_cnn(const tools::model_file& file) {
     network_builder net(
         file, "DS-CNN",
         {.each = {1, 49, 10}, .is_signed = true, .mean = {83.0f}, .scale = {0.5847029f}}, 1e-3f);

@@ -6,7 +6,7 @@ namespace vision {
 
 /// LeNet as Caffe trains it for MNIST, after LeCun et al., Proceedings of the IEEE 86(11), 1998:
 /// ReLU follows the first fully connected layer alone.
-architecture recognise_lenet(const pare::io::safetensors_reader& file) {
+architecture recognise_lenet(const tools::model_file& file) {
     network_builder net(file, "LeNet",
                         {.each = {1, 28, 28},
                          .stored = image_format::file::idx,

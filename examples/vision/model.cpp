@@ -18,12 +18,10 @@
 namespace vision {
 
 checkpoint::checkpoint(const std::filesystem::path& path)
-    : path_(path),
-      file_(tools::value_of(pare::io::safetensors_reader::open(path.c_str()), path.string())),
-      architecture_(recognise(file_)) {}
+    : path_(path), file_(path), architecture_(recognise(file_)) {}
 
-pare::io::tensor_info checkpoint::tensor(const std::string& name) const {
-    return tools::value_of(file_.find(name), name);
+const tools::model_tensor& checkpoint::tensor(const std::string& name) const {
+    return *file_.find(name);  // recognise() has found them all
 }
 
 workspace::workspace(const architecture& a, std::size_t n_images, std::size_t n_threads) {
@@ -66,17 +64,18 @@ model::model(const checkpoint& source, const tools::recipe& r,
 model::layer model::load(const convolution& c, const tools::recipe& r, bool compressed,
                          const layer_statistics& statistics) const {
     const auto read = [&](const std::string& name) {
-        return tools::read_floats(source_->tensor(name));
+        return tools::read_floats(source_->tensor(name).dense());
     };
     layer l;
     const std::string weight = c.name + ".weight";
     if (c.depthwise) l.filters = read(weight);
     else {
         const auto seen = statistics.find(c.name);
-        l.weights = tools::load_linear(
-            source_->tensor(weight), compressed ? r : tools::recipe{},
+        const tools::model_tensor& tensor = source_->tensor(weight);
+        l.weights = tensor.load(
+            compressed ? r : tools::recipe{},
             seen == statistics.end() ? pare::prune::calibration{} : seen->second.view(), *run_);
-        l.compressed = compressed;
+        l.compressed = source_->has_compressed() ? tensor.is_compressed() : compressed;
     }
     std::vector<float> bias;
     if (c.has_bias) bias = read(c.name + ".bias");

@@ -31,11 +31,12 @@ class checkpoint {
 
     std::string name() const { return path_.stem().string(); }  ///< for tables
     const vision::architecture& architecture() const { return architecture_; }
-    pare::io::tensor_info tensor(const std::string& name) const;
+    const tools::model_tensor& tensor(const std::string& name) const;
+    bool has_compressed() const { return file_.has_compressed(); }
 
   private:
     std::filesystem::path path_;
-    pare::io::safetensors_reader file_;
+    tools::model_file file_;
     vision::architecture architecture_;
 };
 
@@ -59,8 +60,8 @@ class workspace {
 /// Statistics of what convolutions read, by name; see calibrate().
 using layer_statistics = std::map<std::string, tools::input_statistics>;
 
-/// A network whose convolutions went through a recipe, but for those that stay dense, as depthwise
-/// ones always do: they have no columns to choose from.
+/// A network whose convolutions went through a recipe, now or when its file was made, but for those
+/// that stay dense, as depthwise ones always do: they have no columns to choose from.
 ///
 /// A batch norm is a scale and a bias per output channel, applied with the ReLU where a product is
 /// stored. Rejected: folding scales into the weights, which would have saliencies compare output

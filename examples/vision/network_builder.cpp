@@ -9,7 +9,7 @@
 
 namespace vision {
 
-network_builder::network_builder(const pare::io::safetensors_reader& file, std::string family,
+network_builder::network_builder(const tools::model_file& file, std::string family,
                                  image_format input, float norm_eps)
     : file_(&file), family_(std::move(family)) {
     slots_[0] = input.each;
@@ -17,15 +17,15 @@ network_builder::network_builder(const pare::io::safetensors_reader& file, std::
     made_.norm_eps = norm_eps;
 }
 
-pare::io::tensor_info network_builder::take(const std::string& name) {
-    const auto found = file_->find(name);
-    if (!found) throw tools::failure("tensor '" + name + "' is missing of a " + family_);
+const tools::model_tensor& network_builder::take(const std::string& name) {
+    const tools::model_tensor* const found = file_->find(name);
+    if (found == nullptr) throw tools::failure("tensor '" + name + "' is missing of a " + family_);
     taken_.insert(name);
     return *found;
 }
 
 void network_builder::expect(const std::string& name, std::span<const std::size_t> shape) {
-    tools::check_tensor(take(name), shape);
+    take(name).check(shape);
 }
 
 void network_builder::expect_beside(const convolution& c, std::size_t channels) {
@@ -43,10 +43,10 @@ void network_builder::push(decltype(step::what) what, std::size_t from, std::siz
 }
 
 pare::extent_2d network_builder::kernel_of(const std::string& weight) {
-    const auto tensor = take(weight);
-    if (tensor.shape().size() != 4)
+    const auto shape = take(weight).shape();
+    if (shape.size() != 4)
         throw tools::failure("tensor '" + weight + "' is no convolution's of a " + family_);
-    return {tensor.extents[2], tensor.extents[3]};
+    return {shape[2], shape[3]};
 }
 
 void network_builder::convolve(const convolution& c, std::size_t from, std::size_t to,
@@ -55,7 +55,7 @@ void network_builder::convolve(const convolution& c, std::size_t from, std::size
     const std::string weight = c.name + ".weight";
     const auto [height, width] = c.over.kernel;
     if (c.depthwise) channels = in.channels;
-    if (!channels) channels = take(weight).extents[0];
+    if (!channels) channels = take(weight).shape()[0];
     const std::size_t shape[] = {*channels, c.depthwise ? 1 : in.channels, height, width};
     expect(weight, shape);
     expect_beside(c, *channels);
@@ -77,7 +77,7 @@ void network_builder::connect_fully(const std::string& name, bool relu, std::siz
                                     std::size_t to) {
     const extents& in = slots_[from];
     const convolution c{.name = name, .norm = "", .over = {.kernel = in.map()}, .relu = relu};
-    const std::size_t channels = take(name + ".weight").extents[0];
+    const std::size_t channels = take(name + ".weight").shape()[0];
     const std::size_t shape[] = {channels, in.size()};
     expect(name + ".weight", shape);
     expect_beside(c, channels);
@@ -106,10 +106,9 @@ void network_builder::pool_average(std::size_t from, std::size_t to) {
 
 // Counters of training steps do not matter.
 architecture network_builder::finish(std::string name) {
-    for (const auto& tensor : file_->tensors())
-        if (!taken_.contains(tensor.name) && !tensor.name.ends_with(".num_batches_tracked"))
-            throw tools::failure("tensor '" + std::string(tensor.name) + "' is no part of a " +
-                                 family_);
+    for (const auto& [tensor, info] : file_->tensors())
+        if (!taken_.contains(tensor) && !tensor.ends_with(".num_batches_tracked"))
+            throw tools::failure("tensor '" + tensor + "' is no part of a " + family_);
     made_.name = std::move(name);
     return std::move(made_);
 }

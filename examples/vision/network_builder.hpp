@@ -20,10 +20,10 @@ namespace vision {
 class network_builder {
   public:
     /// @param family  for messages
-    network_builder(const pare::io::safetensors_reader& file, std::string family,
-                    image_format input, float norm_eps = 0.0f);
+    network_builder(const tools::model_file& file, std::string family, image_format input,
+                    float norm_eps = 0.0f);
 
-    bool has(const std::string& tensor) const { return file_->find(tensor).has_value(); }
+    bool has(const std::string& tensor) const { return file_->find(tensor) != nullptr; }
     /// Of a weight (out, in, height, width).
     pare::extent_2d kernel_of(const std::string& weight);
     const extents& at(std::size_t slot) const { return slots_[slot]; }
@@ -43,12 +43,12 @@ class network_builder {
     architecture finish(std::string name);
 
   private:
-    pare::io::tensor_info take(const std::string& name);
+    const tools::model_tensor& take(const std::string& name);
     void expect(const std::string& name, std::span<const std::size_t> shape);
     void expect_beside(const convolution& c, std::size_t channels);
     void push(decltype(step::what) what, std::size_t from, std::size_t to, const extents& out);
 
-    const pare::io::safetensors_reader* file_;
+    const tools::model_file* file_;
     std::string family_;
     std::set<std::string, std::less<>> taken_;
     architecture made_;
@@ -56,10 +56,10 @@ class network_builder {
 };
 
 // One per family, each in a file of its own. @throws tools::failure
-architecture recognise_resnet(const pare::io::safetensors_reader& file);
-architecture recognise_resnet8(const pare::io::safetensors_reader& file);
-architecture recognise_ds_cnn(const pare::io::safetensors_reader& file);
-architecture recognise_lenet(const pare::io::safetensors_reader& file);
+architecture recognise_resnet(const tools::model_file& file);
+architecture recognise_resnet8(const tools::model_file& file);
+architecture recognise_ds_cnn(const tools::model_file& file);
+architecture recognise_lenet(const tools::model_file& file);
 
 }  // namespace vision
 

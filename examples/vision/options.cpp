@@ -23,6 +23,7 @@ constexpr const char* notes =
     "and fully connected layers; depthwise convolutions stay dense.\n"
     "The first layer and the classifier stay dense: 0.4 % of the weights of a ResNet-20, and two\n"
     "points of its top-1 at nm:2:4. --keep-dense names others, or with '' none.\n"
+    "A model that pare_compress wrote runs as it is; recipes and --keep-dense need a dense one.\n"
     "bits/w, weight bytes, sparsity and saliency (kept / total, mean over layers weighted by "
     "their\n"
     "weights) are of the compressed layers, in the line `dense` too; the file of --json also has\n"
@@ -76,6 +77,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         for (const std::string_view name : tools::split(keep_dense, ','))
             if (!name.empty()) o.keep_dense->emplace(name);
     }
+    o.default_recipes = recipes.empty();
     if (recipes.empty()) recipes = {"dense", "nm:8:16", "nm:2:4", "nm:1:4", "unstructured:0.5"};
     const auto need_calibration = [&](const std::string& what) {
         if (o.calibration.empty()) throw tools::usage_error(what + " needs --calibration");
@@ -84,7 +86,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     for (const std::string& text : recipes) {
         o.recipes.push_back(tools::parse_recipe(text));
         tools::check_compiled(o.recipes.back());
-        if (o.recipes.back().saliency != tools::saliency_kind::magnitude)
+        if (tools::needs_calibration(o.recipes.back()))
             need_calibration("recipe '" + text + "'");
     }
     return o;

@@ -17,6 +17,7 @@ namespace vision {
 struct options {
     std::string model, data, calibration, json;
     std::vector<tools::recipe> recipes;
+    bool default_recipes = false;                     ///< they were not given
     std::optional<std::set<std::string>> keep_dense;  ///< none: the first and the last layer
     bool reestimate_norms = false;
     std::size_t limit = 0;  ///< images to measure on

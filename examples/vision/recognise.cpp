@@ -9,7 +9,7 @@ namespace {
 
 struct family {
     const char* hallmark;  // a tensor that no other has
-    architecture (*recognise)(const pare::io::safetensors_reader&);
+    architecture (*recognise)(const tools::model_file&);
     const char* words;
 };
 
@@ -23,7 +23,7 @@ constexpr family families[] = {
 
 }  // namespace
 
-architecture recognise(const pare::io::safetensors_reader& file) {
+architecture recognise(const tools::model_file& file) {
     std::string list;
     for (const family& f : families) {
         if (file.find(f.hallmark)) return f.recognise(file);

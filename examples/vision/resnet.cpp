@@ -19,7 +19,7 @@ convolution three_by_three(const std::string& block, const char* number, std::si
 
 /// The ResNet for CIFAR (depth 6 n + 2) of He et al., arXiv:1512.03385, its tensors named as by
 /// akamaster/pytorch_resnet_cifar10.
-architecture recognise_resnet(const pare::io::safetensors_reader& file) {
+architecture recognise_resnet(const tools::model_file& file) {
     const auto scale = [](float deviation) { return 1.0f / (255.0f * deviation); };
     network_builder net(file, "ResNet for CIFAR",
                         {.each = {3, 32, 32},

@@ -7,7 +7,7 @@ namespace vision {
 /// ResNet-8 of MLPerf Tiny (Banbury et al., arXiv:2106.07597): a block per stage, convolutions on
 /// the shortcuts of the last two, batch norms folded. Tensors are numbered as the nodes of its
 /// graph.
-architecture recognise_resnet8(const pare::io::safetensors_reader& file) {
+architecture recognise_resnet8(const tools::model_file& file) {
     network_builder net(file, "ResNet-8 for CIFAR",
                         {.each = {3, 32, 32}, .mean = {0, 0, 0}, .scale = {1, 1, 1}});
     const auto convolve = [&](const char* node, std::size_t stride, bool relu, std::size_t from,

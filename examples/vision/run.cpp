@@ -34,6 +34,16 @@ class workbench {
 
     void introduce() const;
     const model& dense() const { return dense_; }
+    /// That of dense(), which does nothing, and those to run.
+    tools::recipe as_stored() const { return tools::as_stored(source_.has_compressed()); }
+    std::vector<tools::recipe> recipes() const {
+        return tools::recipes_for(source_.name(), source_.has_compressed(), o_.recipes,
+                                  o_.default_recipes);
+    }
+    /// Whether dense() went through the recipe: not where norms are to be fitted to it.
+    bool is_dense(const tools::recipe& recipe) const {
+        return is_dense_as_stored(recipe) && !(o_.reestimate_norms && source_.has_compressed());
+    }
     /// The model that went through a recipe.
     model compress(const tools::recipe& recipe);
     row measure(const model& m, const tools::recipe& recipe) const;
@@ -73,6 +83,14 @@ bool workbench::has_norms() const {
 
 std::set<std::string> workbench::kept() const {
     const std::vector<std::string> names = layer_names();
+    if (source_.has_compressed()) {
+        if (o_.keep_dense)
+            throw tools::usage_error("--keep-dense: " + source_.name() + " is compressed already");
+        std::set<std::string> dense;
+        for (const std::string& name : names)
+            if (!source_.tensor(name + ".weight").is_compressed()) dense.insert(name);
+        return dense;
+    }
     if (!o_.keep_dense) return {names.front(), names.back()};
     std::string list;
     for (const std::string& name : names) list.append(" ").append(name);
@@ -91,7 +109,7 @@ model workbench::build(const tools::recipe& recipe, const layer_statistics& stat
 }
 
 const layer_statistics& workbench::statistics_for(const tools::recipe& recipe) {
-    const bool inverse_hessian = recipe.saliency == tools::saliency_kind::optimal_brain;
+    const bool inverse_hessian = tools::needs_gram(recipe);
     layer_statistics& statistics = statistics_[inverse_hessian];
     if (statistics.empty()) {
         tools::progress bar("calibrating", n_calibration_batches(calibration_));
@@ -101,7 +119,7 @@ const layer_statistics& workbench::statistics_for(const tools::recipe& recipe) {
 }
 
 model workbench::compress(const tools::recipe& recipe) {
-    model made = recipe.saliency == tools::saliency_kind::magnitude
+    model made = !tools::needs_calibration(recipe)
                      ? build(recipe, {})
                      : build(recipe, statistics_for(recipe));
     if (o_.reestimate_norms) {
@@ -152,11 +170,12 @@ row workbench::measure(const model& m, const tools::recipe& recipe) const {
 void run(const options& o) {
     workbench bench(o);
     bench.introduce();
-    const row dense = bench.measure(bench.dense(), {});
+    const std::vector<tools::recipe> recipes = bench.recipes();
+    const row dense = bench.measure(bench.dense(), bench.as_stored());
     std::vector<row> rows;
-    for (const tools::recipe& recipe : o.recipes)
-        rows.push_back(is_dense_as_stored(recipe) ? dense
-                                                  : bench.measure(bench.compress(recipe), recipe));
+    for (const tools::recipe& recipe : recipes)
+        rows.push_back(bench.is_dense(recipe) ? dense
+                                              : bench.measure(bench.compress(recipe), recipe));
     std::printf("%s\n%s", table(rows).c_str(), verdict(dense, rows).c_str());
     if (!o.json.empty()) write_json(rows, o.json);
 }

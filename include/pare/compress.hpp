@@ -17,6 +17,7 @@
 #include "prune/search_limit.hpp"
 #include "prune/unstructured.hpp"
 #include "quant/cast.hpp"
+#include "quant/gptq.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -182,39 +183,47 @@ auto compress(matrix_view<const float> weights,
     const matrix_view<float> scores(memory->data(), rows, cols);
     const prune::mask_view kept = mask->view();
     if (auto ok = prune::score(weights, recipe.saliency, inputs, scores); !ok) return ok.error();
-    const auto report = [&] {
+    // What the mask keeps of the weights, packed by pack(weights, values, words).
+    const auto finish = [&](std::size_t n_values, std::size_t n_words, auto&& pack) {
         const double size = static_cast<double>(rows) * static_cast<double>(cols);
-        return layer_report{.sparsity = 1.0 - static_cast<double>(kept.count()) / size,
-                            .retained = prune::retained(scores, kept)};
+        const layer_report report{.sparsity = 1.0 - static_cast<double>(kept.count()) / size,
+                                  .retained = prune::retained(scores, kept)};
+        return detail::make_layer<layout>(
+            n_values, n_words, report, [&](auto values, auto words) -> result<layout> {
+                if constexpr (quant::compensating<Codec>)
+                    if (recipe.codec.compensates)
+                        return quant::compensated<layout>(
+                            weights, kept, inputs.inverse_hessian_factor, scores, values, run,
+                            [&](auto stored) { return pack(stored, values, words); });
+                return pack(weights, values, words);
+            });
     };
     if constexpr (prune::ordered_pattern<Pattern>) {
         const auto found = recipe.permutation.search(scores, recipe.pattern, run, observe);
         if (!found) return found.error();
         recipe.pattern.select(scores, found->order, kept);
         const packed::hinm_shape shape = packed::shape_of(found->order);
-        return detail::make_layer<layout>(
-            layout::n_values(shape), layout::n_words(shape), report(),
-            [&](auto values, auto words) {
-                return packed::pack<Pattern::kept_of_group, Pattern::group>(
-                    weights, kept, found->order, recipe.codec, values, words);
-            });
+        return finish(layout::n_values(shape), layout::n_words(shape),
+                      [&](auto stored, auto values, auto words) {
+                          return packed::pack<Pattern::kept_of_group, Pattern::group>(
+                              stored, kept, found->order, recipe.codec, values, words);
+                      });
     } else {
         if (auto ok = prune::detail::select(recipe.pattern, scores, kept); !ok) return ok.error();
         if constexpr (packed::block_weights<layout>) {
             const auto shape = packed::shape_of<Pattern::block_rows>(kept);
             if (!shape) return shape.error();
-            return detail::make_layer<layout>(layout::n_values(*shape), layout::n_words(*shape),
-                                              report(), [&](auto values, auto words) {
-                                                  return packed::pack<Pattern::block_rows>(
-                                                      weights, kept, recipe.codec, values, words);
-                                              });
+            return finish(layout::n_values(*shape), layout::n_words(*shape),
+                          [&](auto stored, auto values, auto words) {
+                              return packed::pack<Pattern::block_rows>(stored, kept, recipe.codec,
+                                                                       values, words);
+                          });
         } else
-            return detail::make_layer<layout>(layout::n_values(rows, cols),
-                                              layout::n_words(rows, cols), report(),
-                                              [&](auto values, auto words) {
-                                                  return packed::pack<layout::n, layout::m>(
-                                                      weights, kept, recipe.codec, values, words);
-                                              });
+            return finish(layout::n_values(rows, cols), layout::n_words(rows, cols),
+                          [&](auto stored, auto values, auto words) {
+                              return packed::pack<layout::n, layout::m>(stored, kept, recipe.codec,
+                                                                        values, words);
+                          });
     }
 }
 

@@ -7,12 +7,14 @@
 #include "support/catch.hpp"
 #include "support/matrix.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <utility>
 #include <vector>
 
-using pare::errc, pare::eigen::inverse_hessian_diagonal;
+using pare::errc, pare::eigen::inverse_hessian_diagonal, pare::eigen::inverse_hessian_factor;
 using pare::testing::matrix;
 
 namespace {
@@ -145,3 +147,44 @@ TEST_CASE("shapes that disagree are refused") {
 }
 
 TEST_CASE("no features have no diagonal") { CHECK(inverse_hessian_diagonal({}, 0.01f, {})); }
+
+TEST_CASE("the factor's square is the inverse of the damped Gram matrix") {
+    const std::size_t n = 37;
+    const matrix gram = gram_of(matrix::uniform(50, n, 3));
+    matrix factor(n, n), upper = gram;
+    for (std::size_t r = 0; r < n; ++r)  // only the lower triangle is read
+        for (std::size_t c = r + 1; c < n; ++c) upper(r, c) = 1e9f;
+    REQUIRE(inverse_hessian_factor(upper.view(), 0.01f, factor.view()));
+    double mean = 0.0, worst = 0.0;
+    for (std::size_t i = 0; i < n; ++i) mean += static_cast<double>(gram(i, i)) / n;
+    for (std::size_t r = 0; r < n; ++r)
+        for (std::size_t c = 0; c < n; ++c) {
+            if (c < r) CHECK(factor(r, c) == 0.0f);
+            double product = 0.0;  // of H and U^T U
+            for (std::size_t k = 0; k < n; ++k) {
+                double inverse = 0.0;
+                for (std::size_t i = 0; i < n; ++i)
+                    inverse +=
+                        static_cast<double>(factor(i, k)) * static_cast<double>(factor(i, c));
+                product +=
+                    (static_cast<double>(gram(r, k)) + (r == k ? 0.01 * mean : 0.0)) * inverse;
+            }
+            worst = std::max(worst, std::fabs(product - (r == c ? 1.0 : 0.0)));
+        }
+    CHECK(worst < 1e-4);
+}
+
+TEST_CASE("the factor is refused where the diagonal is") {
+    matrix factor(2, 2);
+    const auto code = [&](const matrix& gram, float damping) {
+        return inverse_hessian_factor(gram.view(), damping, factor.view()).error().code;
+    };
+    CHECK(code(matrix(2, 3), 0.01f) == errc::shape_mismatch);
+    CHECK(code(matrix(3, 3), 0.01f) == errc::shape_mismatch);
+    CHECK(code(matrix(2, 2), 0.01f) == errc::invalid_argument);
+    CHECK(code(matrix(2, 2, {1, 2, 2, 1}), 0.0f) == errc::invalid_argument);
+    CHECK(code(matrix(2, 2, {1, 0, 0, 1}), -1.0f) == errc::invalid_argument);
+    CHECK(code(matrix(2, 2, {1, 0, std::numeric_limits<float>::quiet_NaN(), 1}), 0.01f) ==
+          errc::not_a_number);
+    CHECK(inverse_hessian_factor({}, 0.01f, {}));
+}

@@ -332,7 +332,8 @@ TEST_CASE("a saved calibration has the sums of every linear layer, by the name o
     for (std::size_t l = 0; l < seen.size(); ++l)
         for (std::size_t s = 0; s < llm::n_slots; ++s) {
             const auto which = static_cast<llm::slot>(s);
-            const auto sums = pare::io::load_input_sums(*file, b.source.linear(l, which).name);
+            const auto sums =
+                pare::io::load_input_sums(*file, b.source.linear(l, which).dense().name);
             REQUIRE(sums);
             CHECK(sums->tokens == text[0].size() + text[1].size());
             const auto made = tools::statistics_of(*sums);

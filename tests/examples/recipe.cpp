@@ -66,6 +66,27 @@ TEST_CASE("blocks that are not compiled in are refused, those that are named") {
     }
 }
 
+TEST_CASE("codes have a group, perhaps zero points, and a scale rule") {
+    const tools::recipe r = parse_recipe("nm:2:4+i4:g32:a+percentile:0.99");
+    CHECK(r.codec == codec_kind::i4);
+    CHECK((r.group == 32 && r.asymmetric && r.rule == tools::rule_kind::percentile));
+    CHECK((r.percentile == 0.99f && !r.gptq));
+    CHECK(parse_recipe("i4+gptq").gptq);
+    CHECK(parse_recipe("gptq+nm:2:4").gptq);
+    const tools::recipe plain = parse_recipe("i8");
+    CHECK(plain.codec == codec_kind::i8);
+    CHECK((plain.group == 0 && !plain.asymmetric && plain.rule == tools::rule_kind::absmax));
+    for (const char* const good :
+         {"i8", "nm:2:4+i8", "nm:1:4+i4:g32:a", "hinm:2:4:v32:0.5+gyro+i4:g64", "ubp:8:0.75+i8",
+          "nf4:g64+mse", "nm:4:8+e4m3", "unstructured:0.5+i2:g32"})
+        CHECK_NOTHROW(tools::check_compiled(parse_recipe(good)));
+    for (const char* const bad : {"i8:g48", "nf4:g128", "nm:3:7+i8", "flex:2:4:v16:0.5+i8"}) {
+        CAPTURE(bad);
+        CHECK_THROWS_WITH(tools::check_compiled(parse_recipe(bad)),
+                          Catch::Contains("this program is compiled for"));
+    }
+}
+
 TEST_CASE("what a recipe string leaves out is dense, as stored, by magnitude") {
     const tools::recipe r = parse_recipe("dense");
     CHECK(r.pattern == pattern_kind::dense);
@@ -92,7 +113,9 @@ TEST_CASE("a recipe string that is unknown or contradictory is refused with what
         "block:8x2x2:0.5", "block:8x0:0.5", "block:8:0.5:2", "ubp:8", "ubp:8x2:0.5", "ubp:0:0.5",
         "ubp:8:nan", "ubp:8:0.5+gyro", "ubp:8:0.5+block:8:0.5", "ubp_greedy:8:1.5",
         "ubp_optimum:0.5", "unstructured", "unstructured:1", "unstructured:0", "unstructured:nan",
-        "unstructured:1e", "i4:g32");
+        "unstructured:1e", "i3", "i4:32", "i4:g0", "i4:g32:g64", "i4:a:a", "nf4:a", "e4m3:x",
+        "i8+i4", "mse", "f16+mse", "i8+percentile", "i8+percentile:0", "i8+mse+percentile:0.9",
+        "gptq", "f16+gptq", "i4+gptq:1");
     CAPTURE(bad);
     try {
         parse_recipe(bad);

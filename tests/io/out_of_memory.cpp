@@ -1,9 +1,11 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
 // Every allocation of io/ goes through buffer; each in turn is made to fail here.
+#include <pare/io/gguf_reader.hpp>
 #include <pare/io/safetensors.hpp>
 
 #include "files.hpp"
+#include "gguf_file.hpp"
 #include "support/catch.hpp"
 #include "support/failing_allocations.hpp"
 
@@ -45,4 +47,19 @@ TEST_CASE("safetensors files report every allocation that fails") {
         return {};
     });
     CHECK(n_copying == 1);
+}
+
+TEST_CASE("gguf_reader reports every allocation that fails") {
+    using pare::testing::bytes_of;
+    const std::string file = pare::testing::gguf_file()
+                                 .entry("k", 0, "\1")
+                                 .tensor("a", {1}, 0, bytes_of(1.f))
+                                 .tensor("b", {1}, 0, bytes_of(1.f))
+                                 .bytes();
+    const int n_parsing = fail_each_allocation([&]() -> pare::status {
+        const auto read = pare::io::gguf_reader::parse(std::as_bytes(std::span(file)));
+        if (!read) return read.error();
+        return {};
+    });
+    CHECK(n_parsing == 3);  // a list of entries, and one of tensors that grows
 }

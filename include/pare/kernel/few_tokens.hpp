@@ -85,7 +85,7 @@ class few_sums {
                         const auto floats = decoded(w, tile, s, s + n);
                         in_token_groups(n_tokens_, [&]<std::size_t Tokens>(std::size_t t) {
                             simd::n_m_rows<std::remove_const_t<decltype(floats)>, Tokens, 1>::add(
-                                floats, 0, 0, n,
+                                floats, 0, s, s + n,
                                 &near_x[t * stride + (s - steps) / Layout::n * Layout::m], stride,
                                 &sums_[((tile - first) * tokens_ + t) * packed::tile_rows],
                                 tokens_);

@@ -8,11 +8,13 @@
 #include "../packed/hinm.hpp"
 #include "../packed/n_m.hpp"
 #include "epilogue.hpp"
+#include "simd/decode.hpp"
 #include "simd/n_m_panel.hpp"
 #include "simd/panel.hpp"
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 
 // Products with so many tokens that they, not output channels, lie in lanes.
@@ -41,14 +43,24 @@ class panel_sums {
             const std::size_t n = w.cols - k < block_cols ? w.cols - k : block_cols;
             pack(k, n, panel.data());
             for (std::size_t tile = 0; tile < n_tiles; ++tile) {
+                float* const to = &sums_[tile * packed::tile_rows * Tokens];
                 // The next tile, else the first one's next block, else the next block's first.
                 const bool turns = tile + 1 == n_tiles, ends = k + n == w.cols;
                 const std::size_t next_tile = !turns ? tile + 1 : ends ? n_tiles : 0;
                 const std::size_t next_step = Layout::steps(!turns ? k : ends ? 0 : k + n);
-                simd::n_m_panel<Layout, Tokens>::add(
-                    w, first + tile, k, n, panel.data(), empty_,
-                    &sums_[tile * packed::tile_rows * Tokens],
-                    Layout::element(first + next_tile, w.cols, next_step));
+                const std::size_t next = Layout::element(first + next_tile, w.cols, next_step);
+                if constexpr (packed::is_coded<typename Layout::value_type>) {
+                    const std::size_t begin = Layout::steps(k), end = Layout::steps(k + n);
+                    simd::decoded_tile<Layout, block_cols> decoded;
+                    const auto floats = decoded(w, first + tile, begin, end);
+                    for (std::size_t i = 0; i < Layout::element(0, 0, end - begin); i += 16)
+                        simd::prefetch<2>(w.values, (next + i) * sizeof(std::uint32_t));
+                    simd::n_m_panel<std::remove_const_t<decltype(floats)>, Tokens>::add(
+                        floats, 0, k, n, panel.data(), empty_, to, 0);
+                } else {
+                    simd::n_m_panel<Layout, Tokens>::add(w, first + tile, k, n, panel.data(),
+                                                         empty_, to, next);
+                }
             }
         }
     }

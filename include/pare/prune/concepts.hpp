@@ -22,6 +22,8 @@ struct calibration {
     std::span<const float> inverse_hessian_diagonal{};
     /// (rows, cols) gradient of a loss by each weight, mean over the tokens.
     matrix_view<const float> gradients{};
+    /// (cols, cols) the upper triangle U, rows consecutive, of U^T U = the inverse of that H.
+    matrix_view<const float> inverse_hessian_factor{};
 };
 
 /// What select() of a pattern returns: nothing, or a status where it needs memory.

@@ -80,21 +80,21 @@ void decode(const Layout& w, std::size_t tile, std::size_t begin, std::size_t en
         }
 }
 
-/// Weights of a tile as floats, for kernels that read floats. Steps is a multiple of the grain of
-/// such a kernel: where a range begins, an index word begins.
+/// Weights of a tile as floats, for kernels that read floats: at most Steps of them at a time.
 template <class Layout, std::size_t Steps>
 class decoded_tile {
   public:
     using layout = packed::n_m<Layout::n, Layout::m, float>;
 
-    /// Of the steps [begin, end), at most Steps, as steps from 0 on of a tile 0.
+    /// A layout of the tile alone, of whose steps only [begin, end) are there.
     layout operator()(const Layout& w, std::size_t tile, std::size_t begin,
                       std::size_t end) noexcept {
         decode(w, tile, begin, end, wide_.data());
-        const std::size_t words =
-            tile * Layout::index_words(w.cols) + begin * Layout::index_bits / 32;
-        return {packed::tile_rows, w.cols, wide_.data() + begin % 16 * packed::tile_rows,
-                Layout::index_bits > 0 ? w.indices + words * packed::tile_rows : nullptr};
+        const auto first = reinterpret_cast<std::uintptr_t>(wide_.data()) -
+                           begin / 16 * 16 * packed::tile_rows * sizeof(float);
+        const std::size_t words = tile * Layout::index_words(w.cols) * packed::tile_rows;
+        return {packed::tile_rows, w.cols, reinterpret_cast<const float*>(first),
+                Layout::index_bits > 0 ? w.indices + words : nullptr};
     }
 
   private:

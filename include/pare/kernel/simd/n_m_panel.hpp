@@ -4,7 +4,6 @@
 #define PARE_KERNEL_SIMD_N_M_PANEL_HPP
 
 #include "../../packed/n_m.hpp"
-#include "decode.hpp"
 #include "index_stream.hpp"
 #include "narrow.hpp"
 #include "vec.hpp"
@@ -28,12 +27,7 @@ template <class Layout, std::size_t Tokens>
 class n_m_panel {
     static_assert(std::has_single_bit(Tokens) && Tokens >= packed::tile_rows);
     using T = typename Layout::value_type;
-    using element = typename Layout::element_type;
     static constexpr std::size_t N = Layout::n, M = Layout::m;
-    static constexpr std::size_t value_bits = [] {
-        if constexpr (packed::is_coded<T>) return static_cast<std::size_t>(T::bits);
-        else return 8 * sizeof(T);
-    }();
     static constexpr std::size_t max_steps = 128 / N * N;  // decoded at a time, whole groups
     static constexpr std::size_t offset_words = Layout::index_bits > 0
                                                     ? (max_steps + 1) / 2 * packed::tile_rows
@@ -48,34 +42,31 @@ class n_m_panel {
   public:
     /// Adds the block's products to sums[row * Tokens + t], or puts them there. first_col is a
     /// multiple of M, and the block ends at another one or at the last column. Values from
-    /// weights.values[next] on are wanted next, if there are any: an element.
+    /// weights.values[next] on are wanted next, if there are any.
     static void add(const Layout& weights, std::size_t tile, std::size_t first_col,
                     std::size_t block_cols, const float* panel, bool put, float* sums,
                     std::size_t next) noexcept {
         const std::size_t begin = Layout::steps(first_col);
         const std::size_t end = Layout::steps(first_col + block_cols);
+        const T* values = weights.values + Layout::element(tile, weights.cols, 0);
         alignas(64) std::array<std::uint32_t, offset_words> offsets;
-        alignas(64) std::array<float, (max_steps + 31) / 16 * 16 * packed::tile_rows> wide;
+        alignas(64) std::array<float, max_steps * packed::tile_rows> wide;
         for (std::size_t s = begin; s < end; s += max_steps) {
             const std::size_t n = end - s < max_steps ? end - s : max_steps;
-            const element* from = weights.values + Layout::element(tile, weights.cols, s);
+            const T* from = values + s * packed::tile_rows;
             const float* w;
             if constexpr (std::is_same_v<T, float>) {
                 w = from;
-            } else if constexpr (packed::is_coded<T>) {
-                simd::decode(weights, tile, s, s + n, wide.data());
-                w = wide.data() + s % 16 * packed::tile_rows;
             } else {
                 for (std::size_t i = 0; i < n * packed::tile_rows; i += lanes)
                     load(from + i).store_aligned(&wide[i]);
                 w = wide.data();
             }
-            if constexpr (Layout::index_bits > 0) read_offsets(weights, tile, s, n, offsets.data());
+            if constexpr (Layout::index_bits > 0) decode(weights, tile, s, n, offsets.data());
             else offsets.fill(0);
             const float* x = panel + (s - begin) / N * M * Tokens;
-            block<true>(
-                w, offsets.data(), n, x, put && s == begin, sums, weights.values,
-                next + (s - begin) * packed::tile_rows * value_bits / (8 * sizeof(element)));
+            block<true>(w, offsets.data(), n, x, put && s == begin, sums, weights.values,
+                        next + (s - begin) * packed::tile_rows);
             for (std::size_t t = vec_block * lanes; t < Tokens; t += vec_block * lanes)
                 block<false>(w, offsets.data(), n, x + t, put && s == begin, sums + t);
             for (std::size_t r = row_block; r < packed::tile_rows; r += row_block)
@@ -88,8 +79,8 @@ class n_m_panel {
   private:
     // Where in its group's part of the panel each slot's activations begin, in bytes, two slots a
     // word.
-    static void read_offsets(const Layout& weights, std::size_t tile, std::size_t first_step,
-                             std::size_t n, std::uint32_t* offsets) noexcept {
+    static void decode(const Layout& weights, std::size_t tile, std::size_t first_step,
+                       std::size_t n, std::uint32_t* offsets) noexcept {
         constexpr int scale = std::countr_zero(Tokens * sizeof(float));
         constexpr std::size_t at_once = 8, bits = Layout::index_bits;  // 8 pairs: half words
         static_assert(Layout::m * Tokens * sizeof(float) <= 65536);
@@ -129,7 +120,7 @@ class n_m_panel {
     template <bool Prefetch>
     PARE_NEVER_INLINE static void block(const float* values, const std::uint32_t* offsets,
                                         std::size_t n, const float* x, bool first, float* sums,
-                                        [[maybe_unused]] const element* stored = nullptr,
+                                        [[maybe_unused]] const T* stored = nullptr,
                                         [[maybe_unused]] std::size_t next = 0) noexcept {
         std::array<std::array<vecf, vec_block>, row_block> sum;
         PARE_UNROLL
@@ -164,9 +155,7 @@ class n_m_panel {
                 (quad(std::integral_constant<std::size_t, 4 * Q>{}), ...);
             }
             (std::make_index_sequence<row_block / 4>{});
-            if constexpr (Prefetch)
-                prefetch<2>(stored,
-                            next * sizeof(element) + s * packed::tile_rows * value_bits / 8);
+            if constexpr (Prefetch) prefetch<2>(stored, (next + s * packed::tile_rows) * sizeof(T));
         };
         // Whole pairs a round.
         constexpr std::size_t groups = 1 + N % 2, round = groups * N;

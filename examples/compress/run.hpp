@@ -1,0 +1,15 @@
+// SPDX-FileCopyrightText: the pare authors
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PARE_EXAMPLES_COMPRESS_RUN_HPP
+#define PARE_EXAMPLES_COMPRESS_RUN_HPP
+
+#include "options.hpp"
+
+namespace compressor {
+
+/// Does what the command line says. @throws tools::failure; OUT is then as it was
+void run(const options& o);
+
+}  // namespace compressor
+
+#endif  // PARE_EXAMPLES_COMPRESS_RUN_HPP
