@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
+#include "common/markup.hpp"
 #include "common/terminal.hpp"
 #include "svg.hpp"
 
@@ -9,7 +10,7 @@ namespace kvlab {
 
 namespace {
 
-using tools::fixed;
+using tools::escape, tools::fixed, tools::join;
 
 constexpr std::string_view style = R"(<style>
 :root { color-scheme: light dark; --text: #1b1f24; --ground: #fff; --faint: #d7dbe0;

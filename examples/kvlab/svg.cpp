@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "svg.hpp"
 
+#include "common/markup.hpp"
 #include "common/terminal.hpp"
 
 #include <algorithm>
@@ -11,26 +12,7 @@
 
 namespace kvlab {
 
-using tools::fixed;
-
-std::string join(std::initializer_list<std::string_view> pieces) {
-    std::string text;
-    for (const std::string_view piece : pieces) text += piece;
-    return text;
-}
-
-std::string escape(std::string_view text) {
-    constexpr std::string_view special = R"(&<>"')";
-    constexpr std::array<std::string_view, special.size()> names{"&amp;", "&lt;", "&gt;", "&quot;",
-                                                                 "&#39;"};
-    std::string safe;
-    for (const char c : text) {
-        const std::size_t at = special.find(c);
-        if (at == special.npos) safe += c;
-        else safe += names[at];
-    }
-    return safe;
-}
+using tools::escape, tools::fixed, tools::join;
 
 namespace {
 

@@ -6,16 +6,11 @@
 #include "report.hpp"
 
 #include <cstddef>
-#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace kvlab {
-
-std::string join(std::initializer_list<std::string_view> pieces);
-/// As text of an element or an attribute.
-std::string escape(std::string_view text);
 
 /// A quantity that is positive and better when small, over the budget.
 struct curve {

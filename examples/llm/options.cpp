@@ -90,6 +90,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_option("--tokenizer", o.tokenizer, "A llama2.c tokenizer file");
     tools::add_threads(app, o.threads);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
+    app.add_option("--plot", o.plot, "Draw KL over bits per weight to this file as SVG");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
     app.add_flag("--list-kv", list_kv, "Print what a cache can be made of");
     if (!tools::parse(app, argc, argv)) return std::nullopt;
@@ -102,8 +103,10 @@ std::optional<options> parse_options(int argc, char** argv) {
         return std::nullopt;
     }
     tools::check_folder("--json", o.json);
+    tools::check_folder("--plot", o.plot);
     tools::check_folder("--save-calibration", o.save_calibration);
-    o.measure = !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty();
+    o.measure =
+        !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty() || !o.plot.empty();
     if (caches.empty() && (!o.budgets.empty() || !o.budgets_mib.empty()))
         throw tools::usage_error("--budget needs a --kv policy");
     if (caches.empty()) caches = {"full"};

@@ -7,6 +7,7 @@
 #include "common/error.hpp"
 #include "common/terminal.hpp"
 #include "generate.hpp"
+#include "plot.hpp"
 #include "report.hpp"
 
 #include <algorithm>
@@ -300,6 +301,7 @@ void run(const options& o) {
     if (!o.measure) return;
     std::printf("%s\n%s", table(rows).c_str(), verdict(*dense, rows).c_str());
     if (!o.json.empty()) write_json(rows, o.json);
+    if (!o.plot.empty()) write_plot(rows, o.plot);
 }
 
 }  // namespace llm
