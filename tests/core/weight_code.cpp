@@ -143,8 +143,8 @@ TEST_CASE("floats of 8 bits are rounded to nearest even") {
     CHECK(not_nearest_even<code_e5m2>(5, 0x7b) == 0);
     STATIC_REQUIRE(code_e4m3::encode(-448.0f) == 0xfe);
     STATIC_REQUIRE(code_e4m3::encode(0x1p-9f) == 1);  // the least subnormal one
-    STATIC_REQUIRE(code_e4m3::encode(0x1p-10f) == 0);
-    STATIC_REQUIRE(code_e4m3::encode(0x3p-10f) == 2);
+    CHECK(code_e4m3::encode(0x1p-10f) == 0);
+    CHECK(code_e4m3::encode(0x3p-10f) == 2);
     STATIC_REQUIRE(code_e4m3::encode(1.0f) == 0x38);
     STATIC_REQUIRE(code_e5m2::encode(1.0f) == 0x3c);
 }
@@ -177,8 +177,8 @@ TEST_CASE("whole numbers are two's complement, the least one for asymmetric code
     STATIC_REQUIRE(code_i8::encode(2.5f) == 3);  // ties away from 0
     STATIC_REQUIRE(code_i8::encode(-2.5f) == 0xfd);
     // x + 1/2 is rounded to 1.
-    STATIC_REQUIRE(code_i8::encode(0x1.fffffep-2f) == 0);
-    STATIC_REQUIRE(code_i8::encode(-0x1.fffffep-2f) == 0);
+    CHECK(code_i8::encode(0x1.fffffep-2f) == 0);
+    CHECK(code_i8::encode(-0x1.fffffep-2f) == 0);
 }
 
 TEST_CASE("the numbers of nf4 are quantiles of a normal distribution, from -1 to 1") {
