@@ -49,6 +49,7 @@
 #include "prune/unaligned_block.hpp"
 #include "prune/v_n_m.hpp"
 #include "prune/wanda.hpp"
+#include "quant/scaled.hpp"
 #include "version.hpp"
 
 #endif  // PARE_PARE_HPP

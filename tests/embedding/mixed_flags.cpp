@@ -19,7 +19,7 @@ using token_array = std::array<float, tokens * cols>;
 
 /// A layer's way through the library: calibrated, pruned, packed, stored in the file, read from it,
 /// checked, multiplied by two threads, unpacked. @return the sum of what came out, -1 for a refusal
-template <class Pattern, class T>
+template <class Pattern, class Codec>
 float run_layer(const char* path, const weight_array& weights, const token_array& x) {
     const pare::matrix_view<const float> inputs(x.data(), tokens, cols);
     auto observer = pare::prune::input_observer::make(cols, true);
@@ -27,10 +27,9 @@ float run_layer(const char* path, const weight_array& weights, const token_array
     if (!observer || !observer->add(inputs)) return -1.0f;
     const pare::prune::input_sums sums = observer->sums();
     if (!observer->merge(sums) || !pare::prune::input_norms(sums.squares, norms)) return -1.0f;
-    const auto layer =
-        pare::compress({weights.data(), rows, cols},
-                       pare::recipe{pare::prune::wanda{}, Pattern{}, pare::quant::cast<T>{}},
-                       {.input_norms = norms});
+    const auto layer = pare::compress({weights.data(), rows, cols},
+                                      pare::recipe{pare::prune::wanda{}, Pattern{}, Codec{}},
+                                      {.input_norms = norms});
     if (!layer) return -1.0f;
 
     pare::io::safetensors_writer out(path);
@@ -52,6 +51,21 @@ float run_layer(const char* path, const weight_array& weights, const token_array
     for (const float v : y) sum += v;
     for (const float v : dense) sum += v;
     return sum;
+}
+
+/// Layers stored as codes. @return whether each gives about what the same as floats does
+bool run_codes(const char* path, const weight_array& weights, const token_array& x) {
+    namespace prune = pare::prune;
+    namespace quant = pare::quant;
+    const auto is_near = [&]<class Pattern, class Codec>(Pattern, Codec) {
+        const float exact = run_layer<Pattern, quant::cast<float>>(path, weights, x);
+        const float coded = run_layer<Pattern, Codec>(path, weights, x);
+        return 0.95f * exact < coded && coded < 1.05f * exact;
+    };
+    return is_near(prune::n_m<2, 4>{}, quant::int8<>{}) &&
+           is_near(prune::dense{}, quant::uint4<quant::per_group<32>, quant::mse>{}) &&
+           is_near(prune::hinm<2, 4, 8>{}, quant::nf4<quant::per_group<64>, quant::percentile>{}) &&
+           is_near(prune::unaligned_block<8>{}, quant::e4m3<quant::per_tensor>{});
 }
 
 /// A decoder with a cache, a fork, a plan for a cache of its own. @return tokens kept, -1 for a
@@ -159,20 +173,23 @@ float MIXED_FLAGS_NAME(const char* path) {
     pare::random random(1);
     for (float& w : weights) w = static_cast<float>(random.below(17));
     for (float& v : x) v = static_cast<float>(random.below(9));
-    if (!run_search(weights)) return -1.0f;
+    if (!run_search(weights) || !run_codes(path, weights, x)) return -1.0f;
+    using pare::quant::cast;
     float sum = 0.0f;
     for (const float part :
-         {run_layer<pare::prune::n_m<2, 4>, float>(path, weights, x),
-          run_layer<pare::prune::n_m<2, 4>, pare::f16>(path, weights, x),
-          run_layer<pare::prune::n_m<1, 8>, pare::bf16>(path, weights, x),
-          run_layer<pare::prune::unstructured, pare::f16>(path, weights, x),
-          run_layer<pare::prune::dense, float>(path, weights, x),
-          run_layer<pare::prune::hinm<2, 4, 8>, pare::f16>(path, weights, x),
-          run_layer<pare::prune::flex_hinm<1, 4, 24>, float>(path, weights, x),
-          run_layer<pare::prune::block<8, 2>, float>(path, weights, x),
-          run_layer<pare::prune::unaligned_block<8>, float>(path, weights, x),
-          run_layer<pare::prune::unaligned_block<8, pare::prune::greedy>, float>(path, weights, x),
-          run_layer<pare::prune::unaligned_block<8, pare::prune::optimum>, float>(path, weights, x),
+         {run_layer<pare::prune::n_m<2, 4>, cast<float>>(path, weights, x),
+          run_layer<pare::prune::n_m<2, 4>, cast<pare::f16>>(path, weights, x),
+          run_layer<pare::prune::n_m<1, 8>, cast<pare::bf16>>(path, weights, x),
+          run_layer<pare::prune::unstructured, cast<pare::f16>>(path, weights, x),
+          run_layer<pare::prune::dense, cast<float>>(path, weights, x),
+          run_layer<pare::prune::hinm<2, 4, 8>, cast<pare::f16>>(path, weights, x),
+          run_layer<pare::prune::flex_hinm<1, 4, 24>, cast<float>>(path, weights, x),
+          run_layer<pare::prune::block<8, 2>, cast<float>>(path, weights, x),
+          run_layer<pare::prune::unaligned_block<8>, cast<float>>(path, weights, x),
+          run_layer<pare::prune::unaligned_block<8, pare::prune::greedy>, cast<float>>(path,
+                                                                                       weights, x),
+          run_layer<pare::prune::unaligned_block<8, pare::prune::optimum>, cast<float>>(path,
+                                                                                        weights, x),
           run_convolutions(weights),
           run_cache<pare::kv::a2sf, pare::kv::uniform>(pare::kv::element::f16),
           run_cache<pare::kv::h2o, pare::kv::ada<>>(pare::kv::element::i8),

@@ -29,16 +29,6 @@ namespace {
 
 constexpr std::size_t rows = 37, cols = 29;  // a cut tile and cut groups
 
-// The bytes of tensors, one after the other; of those that there are.
-std::vector<std::byte> bytes_of(const safetensors_reader& file,
-                                std::initializer_list<std::string_view> names) {
-    std::vector<std::byte> all;
-    for (const std::string_view name : names)
-        if (const auto tensor = file.find(name))
-            all.insert(all.end(), tensor->bytes.begin(), tensor->bytes.end());
-    return all;
-}
-
 std::vector<float> outputs_of(const auto& weights, std::size_t tokens) {
     const matrix x = matrix::uniform(cols, tokens, 4);
     matrix y(tokens, rows);

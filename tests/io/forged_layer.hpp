@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <span>
 #include <string>
@@ -30,6 +31,16 @@ inline io::safetensors_reader opened(const std::string& path) {
     auto file = io::safetensors_reader::open(path.c_str());
     REQUIRE(file);
     return *std::move(file);
+}
+
+/// The bytes of tensors, one after the other; of those that there are.
+inline std::vector<std::byte> bytes_of(const io::safetensors_reader& file,
+                                       std::initializer_list<std::string_view> names) {
+    std::vector<std::byte> all;
+    for (const std::string_view name : names)
+        if (const auto tensor = file.find(name))
+            all.insert(all.end(), tensor->bytes.begin(), tensor->bytes.end());
+    return all;
 }
 
 /// The layer w of a file that a test may spoil: members of its description, and tensors.

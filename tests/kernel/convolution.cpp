@@ -117,6 +117,12 @@ TEST_CASE("convolve is the sum over what the kernel covers, of block weights") {
     check_convolutions<block_matrix<8, float>>();
 }
 
+TEST_CASE("convolve is the sum over what the kernel covers, of coded weights") {
+    using pare::packed::coded;
+    check_convolutions<packed_matrix<2, 4, coded<pare::code_i8>>>();
+    check_convolutions<block_matrix<8, coded<pare::code_i4, 32, true>>>();
+}
+
 TEST_CASE("convolve of blocks is that sum where rows are whole vectors, too") {
     std::uint64_t seed = 1;
     for (const extent_2d out : {extent_2d{1, 16}, {5, 16}, {7, 32}, {3, 48}, {9, 64}})

@@ -292,7 +292,7 @@ void check_fences() {
               {64, 16, 128, false, true},
               {65, 33, 129, true, true}}) {
             const Packed weights(matrix::integers(rows, cols, 4, 1), 2);
-            fenced_array<typename Packed::layout::value_type> values(weights.values(), side);
+            fenced_array<typename Packed::layout::element_type> values(weights.values(), side);
             fenced_array<std::uint32_t> words(weights.words(), side);
             const matrix x_values = matrix::integers(tokens, cols, 8, 3);
             fenced_array<float> x(matrix(tokens, cols).data(), side);

@@ -11,16 +11,17 @@ cxx=(${CXX:-g++} -std=c++20 -O0 -pthread -I"$copy/include" -Itests -DPARE_SOURCE
 # The files of an area whose tests cover its patches.
 sources() {
     case $1 in
-    core) echo tests/core/dtype.cpp ;;
+    core) echo tests/core/{dtype,weight_code}.cpp ;;
     kernel) echo tests/kernel/gemm.cpp tests/kernel/reference.cpp ;;
     convolution) echo tests/kernel/{window,patches,convolution,depthwise}.cpp ;;
     simd) echo tests/kernel/simd/*.cpp ;;
+    coded) echo tests/kernel/coded.cpp ;;
     hinm | block) echo "tests/kernel/gemm_$1.cpp" ;;
     *) echo tests/"$1"/*.cpp ;;
     esac
 }
 # Without xsimd a kernel is its scalar twin.
-flags() { [[ $1 =~ ^(simd|hinm|block|convolution)$ ]] && echo -march=native || echo -DPARE_NO_XSIMD; }
+flags() { [[ $1 =~ ^(simd|coded|hinm|block|convolution)$ ]] && echo -march=native || echo -DPARE_NO_XSIMD; }
 # 0: the tests of an area pass, 1: one of them fails, 2: they do not compile.
 passes() {
     # shellcheck disable=SC2046

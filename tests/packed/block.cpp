@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#include <pare/packed/block.hpp>
+#include <pare/packed/pack_block.hpp>
 
 #include <pare/quant/cast.hpp>
 
@@ -36,21 +36,7 @@ struct owned : packed_memory<T> {
     }
 };
 
-void keep(bits& kept, std::size_t col, std::size_t first, std::size_t n) {
-    for (std::size_t r = first; r < first + n; ++r) kept.view().set(r, col, true);
-}
-
 // --- Golden bytes -------------------------------------------------------------------------------
-
-// Gaps of 0 to 4 rows between blocks; in every third column the last row cuts one short.
-template <int B>
-void golden_select(bits& kept, std::size_t rows, std::size_t cols) {
-    for (std::size_t c = 0; c < cols; ++c)
-        for (std::size_t r = c % 5; r < rows; r += B + (3 * r + c) % 5) {
-            if (r + B > rows && c % 3 != 0) break;
-            keep(kept, c, r, std::min<std::size_t>(B, rows - r));
-        }
-}
 
 template <int B, class T>
 std::uint64_t golden_hash(std::size_t rows, std::size_t cols) {

@@ -4,7 +4,8 @@
 #define PARE_TESTS_PACKED_GOLDEN_HPP
 
 #include <pare/core/dtype.hpp>
-#include <pare/packed/unpack.hpp>
+#include <pare/packed/hinm.hpp>
+#include <pare/prune/n_m.hpp>
 
 #include "support/guarded_buffer.hpp"
 #include "support/matrix.hpp"
@@ -15,7 +16,6 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <type_traits>
 #include <vector>
 
 namespace pare::testing {
@@ -95,7 +95,7 @@ struct packed_memory {
 
   private:
     std::uint32_t value_bits(std::size_t i) const {
-        if constexpr (std::is_same_v<T, float>) return std::bit_cast<std::uint32_t>(values[i]);
+        if constexpr (sizeof(T) == 4) return std::bit_cast<std::uint32_t>(values[i]);
         else return values[i].bits;
     }
 };
@@ -108,6 +108,59 @@ inline matrix golden_weights(std::size_t rows, std::size_t cols) {
             weights(r, c) =
                 static_cast<float>((r * cols + c) % 127 + 1) * ((r + c) % 3 == 0 ? -0.25f : 0.25f);
     return weights;
+}
+
+/// Masks of n_m weights, of hinm weights in golden_order(), and of blocks.
+template <int N, int M>
+void golden_select(std::size_t rows, std::size_t cols, bits& kept) {
+    matrix scores(rows, cols);
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t c = 0; c < cols; ++c)
+            scores(r, c) = static_cast<float>((r * 7 + c * 11) % 13);
+    prune::n_m<N, M>{}.select(scores.view(), kept.view());
+}
+
+/// rows and 5, cols and 7 have no common factor.
+inline prune::hinm_order golden_order(const packed::hinm_shape& s) {
+    auto order = *prune::hinm_order::make(s.rows, s.cols, s.tile_rows, s.kept, s.dense);
+    for (std::size_t i = 0; i < s.rows && !s.in_place; ++i)
+        order.outputs()[i] = static_cast<std::uint32_t>((5 * i + 2) % s.rows);
+    for (std::size_t t = 0; t < order.n_tiles(); ++t)
+        for (std::size_t c = 0; c < s.kept; ++c)
+            order.columns(t)[c] = static_cast<std::uint32_t>((7 * c + 3 * t + 1) % s.cols);
+    return order;
+}
+
+/// Of the dense columns most, of every group N or one fewer.
+template <int N, int M>
+void golden_select(const prune::hinm_order& order, bits& kept) {
+    for (std::size_t i = 0; i < order.rows(); ++i) {
+        const std::size_t row = order.outputs()[i];
+        const auto columns = order.columns(i / order.tile_rows());
+        for (std::size_t c = 0; c < order.dense(); ++c)
+            kept.view().set(row, columns[c], (row + c) % 5 != 0);
+        for (std::size_t g = 0; order.dense() + g * M < order.kept(); ++g) {
+            const auto group = columns.subspan(order.dense() + g * M);
+            const std::size_t length = std::min<std::size_t>(M, group.size());
+            const std::size_t fewer = (row + g) % 4 == 0;
+            for (std::size_t k = fewer; k < std::min<std::size_t>(N, length); ++k)
+                kept.view().set(row, group[(row + g + k - fewer) % length], true);
+        }
+    }
+}
+
+inline void keep(bits& kept, std::size_t col, std::size_t first, std::size_t n) {
+    for (std::size_t r = first; r < first + n; ++r) kept.view().set(r, col, true);
+}
+
+/// Gaps of 0 to 4 rows between blocks; in every third column the last row cuts one short.
+template <int B>
+void golden_select(bits& kept, std::size_t rows, std::size_t cols) {
+    for (std::size_t c = 0; c < cols; ++c)
+        for (std::size_t r = c % 5; r < rows; r += B + (3 * r + c) % 5) {
+            if (r + B > rows && c % 3 != 0) break;
+            keep(kept, c, r, std::min<std::size_t>(B, rows - r));
+        }
 }
 
 }  // namespace pare::testing

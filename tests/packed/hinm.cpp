@@ -39,35 +39,6 @@ struct owned : packed_memory<T> {
 
 // --- Golden bytes -------------------------------------------------------------------------------
 
-// rows and 5, cols and 7 have no common factor.
-hinm_order golden_order(const packed::hinm_shape& s) {
-    auto order = *hinm_order::make(s.rows, s.cols, s.tile_rows, s.kept, s.dense);
-    for (std::size_t i = 0; i < s.rows && !s.in_place; ++i)
-        order.outputs()[i] = static_cast<std::uint32_t>((5 * i + 2) % s.rows);
-    for (std::size_t t = 0; t < order.n_tiles(); ++t)
-        for (std::size_t c = 0; c < s.kept; ++c)
-            order.columns(t)[c] = static_cast<std::uint32_t>((7 * c + 3 * t + 1) % s.cols);
-    return order;
-}
-
-// Of the dense columns most, of every group N or one fewer.
-template <int N, int M>
-void golden_select(const hinm_order& order, bits& kept) {
-    for (std::size_t i = 0; i < order.rows(); ++i) {
-        const std::size_t row = order.outputs()[i];
-        const auto columns = order.columns(i / order.tile_rows());
-        for (std::size_t c = 0; c < order.dense(); ++c)
-            kept.view().set(row, columns[c], (row + c) % 5 != 0);
-        for (std::size_t g = 0; order.dense() + g * M < order.kept(); ++g) {
-            const auto group = columns.subspan(order.dense() + g * M);
-            const std::size_t length = std::min<std::size_t>(M, group.size());
-            const std::size_t fewer = (row + g) % 4 == 0;
-            for (std::size_t k = fewer; k < std::min<std::size_t>(N, length); ++k)
-                kept.view().set(row, group[(row + g + k - fewer) % length], true);
-        }
-    }
-}
-
 template <int N, int M, class T>
 std::uint64_t golden_hash(const packed::hinm_shape& shape) {
     const auto order = golden_order(shape);

@@ -43,15 +43,6 @@ void select(const matrix& scores, bits& kept) {
     pare::prune::n_m<N, M>{}.select(scores.view(), kept.view());
 }
 
-template <int N, int M>
-void golden_select(std::size_t rows, std::size_t cols, bits& kept) {
-    matrix scores(rows, cols);
-    for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t c = 0; c < cols; ++c)
-            scores(r, c) = static_cast<float>((r * 7 + c * 11) % 13);
-    select<N, M>(scores, kept);
-}
-
 template <int N, int M, class T>
 std::uint64_t golden_hash(std::size_t rows, std::size_t cols) {
     owned<N, M, T> memory(rows, cols);

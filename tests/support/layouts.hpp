@@ -6,12 +6,12 @@
 #include "matrix.hpp"
 
 #include <pare/core/random.hpp>
-#include <pare/packed/block.hpp>
 #include <pare/packed/hinm.hpp>
 #include <pare/packed/n_m.hpp>
+#include <pare/packed/pack_block.hpp>
 #include <pare/prune/hinm.hpp>
 #include <pare/prune/n_m.hpp>
-#include <pare/quant/cast.hpp>
+#include <pare/quant/scaled.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -20,10 +20,32 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace pare::testing {
+
+/// Stores whole numbers as they are, with a zero point of their own where codes have one, other
+/// weights by absmax.
+template <class T>
+struct whole_or_absmax {
+    using value_type = T;
+
+    packed::grid fit(std::span<const float> weights) const noexcept {
+        int sum = 0;
+        for (const float w : weights) {
+            if (w != static_cast<float>(static_cast<int>(w)))
+                return quant::absmax{}.fit<T>(weights);
+            sum += static_cast<int>(w);
+        }
+        return {1.0f, T::asymmetric ? sum % 4 : 0};
+    }
+};
+
+/// Stores T, without loss where weights are small whole numbers (of codes but nf4).
+template <class T>
+using codec_for = std::conditional_t<packed::is_coded<T>, whole_or_absmax<T>, quant::cast<T>>;
 
 /// Packed weights, their memory, and the dense matrix that they stand for. Both arrays start at the
 /// alignment of their elements and no better.
@@ -73,7 +95,7 @@ class packed_matrix : public packed_arrays<packed::n_m<N, M, T>> {
                   bits kept(weights.rows(), weights.cols());
                   prune::n_m<N, M>{}.select(
                       matrix::uniform(weights.rows(), weights.cols(), seed).view(), kept.view());
-                  return packed::pack<N, M>(weights.view(), kept.view(), quant::cast<T>{}, values,
+                  return packed::pack<N, M>(weights.view(), kept.view(), codec_for<T>{}, values,
                                             words);
               }) {}
 
@@ -139,7 +161,7 @@ class hinm_matrix : public packed_arrays<packed::hinm<N, M, T>> {
                   prune::hinm<N, M, V>::select(
                       matrix::uniform(weights.rows(), weights.cols(), seed + 1).view(), order,
                       mask.view());
-                  return packed::pack<N, M>(weights.view(), mask.view(), order, quant::cast<T>{},
+                  return packed::pack<N, M>(weights.view(), mask.view(), order, codec_for<T>{},
                                             values, words);
               }) {}
 };
@@ -184,7 +206,7 @@ class block_matrix : public packed_arrays<packed::block<B, T>> {
                                 layout::n_words(*packed::shape_of<B>(mask.view())),
                                 [&](auto values, auto words) {
                                     return packed::pack<B>(weights.view(), mask.view(),
-                                                           quant::cast<T>{}, values, words);
+                                                           codec_for<T>{}, values, words);
                                 }) {}
 };
 

@@ -48,7 +48,9 @@ struct whole_numbers {
     static constexpr int nearest(float x, float low) noexcept {
         if (is_nan(x)) return 0;
         const float in = x < low ? low : x > largest ? largest : x;
-        return static_cast<int>(in < 0.0f ? in - 0.5f : in + 0.5f);
+        const int whole = static_cast<int>(in);
+        const float rest = in - static_cast<float>(whole);  // exact
+        return whole + (rest >= 0.5f) - (rest <= -0.5f);
     }
     static constexpr std::uint8_t of(int number) noexcept {
         return static_cast<std::uint8_t>(number & ((1 << Bits) - 1));

@@ -17,7 +17,7 @@ namespace pare::io {
 struct layer_description {
     std::string_view format;  ///< "n_m", "hinm", "block"
     std::size_t version = 0;  ///< 1
-    std::string_view dtype;   ///< of the values: "f32", "f16", "bf16"
+    std::string_view dtype;   ///< of the values: "f32", "bf16", "i4:g32"
     std::size_t rows = 0;
     std::size_t cols = 0;
     std::size_t n = 0;  ///< of n_m and hinm, as m

@@ -17,7 +17,7 @@ template <packed::block_weights Layout>
 void decode_blocks(const Layout& w, std::size_t band, std::size_t begin, std::size_t end,
                    float* wide) noexcept {
     using T = typename Layout::value_type;
-    constexpr std::size_t B = Layout::block_rows, per_word = 32 / T::bits;
+    constexpr std::size_t B = Layout::block_rows;
     constexpr std::uint32_t mask = (1u << T::bits) - 1;
     for (std::size_t r = begin; r < end; ++r) {
         std::array<float, B> scale, zero;
@@ -33,9 +33,8 @@ void decode_blocks(const Layout& w, std::size_t band, std::size_t begin, std::si
                 }
             }
             for (std::size_t s = 0; s < B; ++s) {
-                const std::size_t at = i * B + s;
-                const auto code = static_cast<std::uint8_t>(
-                    w.values[at / per_word] >> at % per_word * T::bits & mask);
+                const auto at = Layout::place(i, s);
+                const auto code = static_cast<std::uint8_t>(w.values[at.word] >> at.shift & mask);
                 wide[s] = (T::code::decode(code) - zero[s]) * scale[s];
             }
         }

@@ -23,7 +23,8 @@ namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 /// feature-major (rows consecutive: pass `view.transposed()`), independently; hinm weights want
 /// more than 12 tokens feature-major (transpose() makes them so), and take them by twelve
 /// otherwise. y must overlap neither x nor the bias: what it then holds is undefined. Allocates
-/// nothing; uses about 180 KiB of stack. The same bits for every executor and thread count.
+/// nothing; uses about 180 KiB of stack, with codes up to 310. The same bits for every executor and
+/// thread count.
 /// @return shape_mismatch, or not_contiguous for a view with neither stride 1; y is then untouched.
 template <packed::known_weights Weights, executor Executor = serial>
 status gemm(const Weights& weights, matrix_view<const float> x, matrix_view<float> y,

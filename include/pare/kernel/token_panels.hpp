@@ -56,7 +56,7 @@ class panel_sums {
                     for (std::size_t i = 0; i < Layout::element(0, 0, end - begin); i += 16)
                         simd::prefetch<2>(w.values, (next + i) * sizeof(std::uint32_t));
                     simd::n_m_panel<std::remove_const_t<decltype(floats)>, Tokens>::add(
-                        floats, 0, k, n, panel.data(), empty_, to, 0);
+                        floats, 0, k, n, panel.data(), empty_, to, begin * packed::tile_rows);
                 } else {
                     simd::n_m_panel<Layout, Tokens>::add(w, first + tile, k, n, panel.data(),
                                                          empty_, to, next);

@@ -22,6 +22,12 @@ struct grid {
     friend constexpr bool operator==(const grid&, const grid&) = default;
 };
 
+/// Where a code lies: in the bits from `shift` on of a word of values.
+struct code_place {
+    std::size_t word;
+    std::size_t shift;
+};
+
 /// A stored type: codes, Group weights of a row to a scale (0: the whole row), with a zero point
 /// where Asymmetric. Not the type of an element: codes and scales lie in 32-bit words.
 template <weight_code Code, std::size_t Group = 0, bool Asymmetric = false>

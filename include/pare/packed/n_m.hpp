@@ -109,13 +109,9 @@ struct n_m {
                 is_coded<T> ? words + n_indices(rows, cols) : nullptr};
     }
 
-    /// Where a code lies: bits from `shift` on of a word of values. In every 16 steps plane p and
-    /// byte b hold step p + 4 b, so that the four bytes of a plane are those of a word of i8, and
-    /// either nibbles of one of i4: operands of an integer dot product.
-    struct code_place {
-        std::size_t word;
-        std::size_t shift;
-    };
+    /// Where a code lies: in every 16 steps plane p and byte b hold step p + 4 b, so that the four
+    /// bytes of a plane are those of a word of i8, and either nibbles of one of i4: operands of an
+    /// integer dot product.
     PARE_ALWAYS_INLINE static constexpr code_place place(std::size_t row, std::size_t cols,
                                                          std::size_t step) noexcept {
         const std::size_t plane = step % 4, byte = step / 4 % 4, bit = plane * T::bits;

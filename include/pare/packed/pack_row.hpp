@@ -51,7 +51,8 @@ auto pack_with_tensor_grid(matrix_view<const float> weights, prune::const_mask_v
     return pack(fixed_grid<typename Codec::value_type>{codec.fit({all->data(), n})});
 }
 
-/// The grid of some weights, into its place; their codes are encode(weight, grid).
+/// The grid of some weights, into its place and as it is read from there; their codes are
+/// encode(weight, grid).
 template <class Codec>
 status fit_grid(const Codec& codec, std::span<const float> weights, std::size_t group,
                 std::uint32_t& word, grid& fitted) noexcept {
@@ -59,9 +60,10 @@ status fit_grid(const Codec& codec, std::span<const float> weights, std::size_t 
     for (const float w : weights)
         if (!is_finite(w)) return not_storable;
     fitted = codec.fit(weights);
-    if (!T::is_sound(fitted) || !is_finite(2.0f * T::code::largest * fitted.scale))
-        return not_storable;
+    constexpr float most_steps = 2.0f * T::code::largest + 1.0f;  // from a zero point
+    if (!T::is_sound(fitted) || !is_finite(most_steps * fitted.scale)) return not_storable;
     word = T::with_grid(word, group, fitted);
+    fitted = T::read_grid(word, group);
     return {};
 }
 

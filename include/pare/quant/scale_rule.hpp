@@ -94,7 +94,8 @@ struct mse {
     }
 };
 
-/// A range that the share `of` of the weights lies within, by size: the largest are cut.
+/// A range that the share `of` of the weights that are not 0 lies within, by size: the largest are
+/// cut. Zeros do not count, for some layouts store them where nothing is kept.
 struct percentile {
     float of = 0.999f;  ///< in (0, 1]
 
@@ -102,14 +103,18 @@ struct percentile {
     packed::grid fit(std::span<const float> weights) const noexcept {
         // The bits of a float that is not negative are in its order: the size that `of` of them do
         // not exceed is found bit by bit.
-        const double wanted = static_cast<double>(of) * static_cast<double>(weights.size());
+        const auto below = [&](std::uint32_t end) {
+            std::size_t n = 0;
+            for (const float w : weights) {
+                const std::uint32_t size = std::bit_cast<std::uint32_t>(w) & 0x7fffffffu;
+                n += 0 < size && size < end;
+            }
+            return static_cast<double>(n);
+        };
+        const double wanted = static_cast<double>(of) * below(0x80000000u);
         std::uint32_t limit = 0;
-        for (std::uint32_t bit = 1u << 30; bit != 0; bit >>= 1) {
-            std::size_t below = 0;
-            for (const float w : weights)
-                below += (std::bit_cast<std::uint32_t>(w) & 0x7fffffffu) < (limit | bit);
-            if (static_cast<double>(below) < wanted) limit |= bit;
-        }
+        for (std::uint32_t bit = 1u << 30; bit != 0; bit >>= 1)
+            if (below(limit | bit) < wanted) limit |= bit;
         const float most = std::bit_cast<float>(limit);
         range r = absmax::of(weights);
         if (r.low < -most) r.low = -most;
