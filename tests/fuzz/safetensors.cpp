@@ -75,5 +75,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     load<pare::packed::hinm<1, 3, float>>(*file);
     load<pare::packed::block<4, float>>(*file);
     load<pare::packed::block<16, pare::f16>>(*file);
+    using pare::packed::coded;
+    load<pare::packed::n_m<2, 4, coded<pare::code_i4, 32, true>>>(*file);
+    load<pare::packed::hinm<1, 3, coded<pare::code_nf4, 32>>>(*file);
+    load<pare::packed::block<4, coded<pare::code_e4m3>>>(*file);
     return 0;
 }

@@ -15,7 +15,7 @@ sources() {
     kernel) echo tests/kernel/gemm.cpp tests/kernel/reference.cpp ;;
     convolution) echo tests/kernel/{window,patches,convolution,depthwise}.cpp ;;
     simd) echo tests/kernel/simd/*.cpp ;;
-    coded) echo tests/kernel/coded.cpp ;;
+    coded) echo tests/kernel/{coded,simd/decode}.cpp ;;
     hinm | block) echo "tests/kernel/gemm_$1.cpp" ;;
     *) echo tests/"$1"/*.cpp ;;
     esac

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the safetensors fuzzer into ./safetensors beside this script."""
 import json
+import math
 import pathlib
 import struct
 
@@ -67,6 +68,17 @@ def hinm_seed(name, n, m, dtype, rows, cols, tile_rows, kept, dense, outputs, in
     seed(name, header, data)
 
 
+def coded_seed(name, description, **parts):
+    """A layer of codes: of each part its shape and the word, or words, that it consists of."""
+    header, data = {"__metadata__": {"pare.w": json.dumps(description)}}, b""
+    for part, (shape, words) in parts.items():
+        size = math.prod(shape)
+        content = struct.pack(f"<{size}I", *([words] * size if isinstance(words, int) else words))
+        header["w." + part] = tensor("U32", shape, len(data), len(data) + len(content))
+        data += content
+    seed(name, header, data)
+
+
 def block_seed(name, block_rows, dtype, rows, cols, blocks):
     """Blocks (first row, column), in order, of fewer than 1025 columns."""
     size = {"F32": 4, "F16": 2}[dtype]
@@ -107,3 +119,15 @@ hinm_seed("hinm_2_4_f16", 2, 4, "F16", 5, 12, 2, 8, 0, [4, 2, 0, 1, 3], 0x000000
 hinm_seed("hinm_1_3_f32_dense", 1, 3, "F32", 18, 9, 17, 5, 2, None, 0x00000002)
 block_seed("block_4_f32", 4, "F32", 9, 3, [(0, 0), (0, 2), (3, 1), (5, 2), (8, 0)])
 block_seed("block_16_f16", 16, "F16", 20, 2, [(1, 1), (17, 1)])
+# 36 steps fill 64.
+coded_seed("n_m_2_4_i4_g32_a", layer(2, 4, "i4:g32:a", 17, 72), values=([2, 8, 16], 0x12345678),
+           indices=([2, 4, 16], 0x99999999), scales=([2, 2, 16], 0x3f80fffd))
+# Of two columns one is dense, one in a group.
+coded_seed("hinm_1_3_nf4_g32", layer(1, 3, "nf4:g32", 18, 4) | {
+    "format": "hinm", "tile_rows": 18, "kept": 2, "dense": 1, "in_place": 1},
+    values=([2, 4, 16], 0x12345678), dense=([2, 4, 16], 0x87654321), indices=([2, 2, 16], 0),
+    scales=([2, 1, 16], 0x3f80), dense_scales=([2, 1, 16], 0x3f80), columns=([1, 1], 0x20000))
+coded_seed("block_4_e4m3", {"format": "block", "version": 1, "block_rows": 4, "dtype": "e4m3",
+                            "rows": 5, "cols": 1, "n_blocks": 1},
+           values=([1], 0x12345678), starts=([6], [0, 1, 1, 1, 1, 1]), columns=([1], 0),
+           scales=([3], 0x3f803f80))
