@@ -22,9 +22,16 @@ namespace detail {
 inline constexpr std::size_t integer_tokens = 12, integer_tiles = 16, arranged_bytes = 48 * 1024;
 /// Columns that are asked of a source of activations at a time.
 inline constexpr std::size_t source_cols = 1024;
-/// Vectors of channels that one token goes through together. Memory is read fastest from several
-/// places far apart.
-inline constexpr std::size_t one_token_vecs = 4;
+/// Vectors of channels that tokens go through together: as many as there are registers for sums.
+/// One token has many; memory is then read fastest from about four places far apart, and a tile of
+/// codes, indices and scales is up to three.
+template <class Layout, std::size_t Tokens>
+constexpr std::size_t vecs_at_once() noexcept {
+    if (Tokens > 1) return Tokens <= 4 || simd::vector_registers == 32 ? 2 : 1;
+    constexpr std::size_t places = 1 + (Layout::index_bits > 0) + (Layout::value_type::group > 0);
+    constexpr std::size_t tile_vecs = packed::tile_rows / simd::lanes;
+    return 4 / places > tile_vecs ? 4 / places : tile_vecs;
+}
 
 /// A few tokens in the order that code_rows wants, a block of columns at a time: codes(t, c, n)
 /// gives the codes of token t < n_tokens from column c on, n of them and zeros up to a multiple of
@@ -70,16 +77,13 @@ template <std::size_t Tokens>
 class integer_sums {
     static constexpr std::size_t n_vecs = integer_tiles * packed::tile_rows / simd::lanes;
     static constexpr std::size_t tile_vecs = packed::tile_rows / simd::lanes;
-    // As many as there are registers for sums.
-    static constexpr std::size_t at_once = Tokens == 1 ? one_token_vecs
-                                           : Tokens <= 4 || simd::vector_registers == 32 ? 2
-                                                                                         : 1;
 
   public:
     /// Adds n_tiles tiles of w, first, first + stride, ..., times tokens.
     template <class Layout, class Codes>
     void add(const Layout& w, std::size_t first, std::size_t stride, std::size_t n_tiles,
              arranged_tokens<Layout, Tokens, Codes>& tokens) noexcept {
+        constexpr std::size_t at_once = vecs_at_once<Layout, Tokens>();
         using kernel = simd::code_rows<Layout, Tokens, at_once>;
         using sum_type = typename kernel::sum_type;
         constexpr std::size_t block = std::remove_reference_t<decltype(tokens)>::block_units;
@@ -140,7 +144,7 @@ class integer_sums {
 
   private:
     // The vectors behind the last tile's take the sums of a pass that reaches beyond it.
-    static constexpr std::size_t floats = (n_vecs + at_once) * Tokens * simd::lanes;
+    static constexpr std::size_t floats = (n_vecs + 4) * Tokens * simd::lanes;
 
     static void store_vec(simd::vecf x, std::size_t row, const epilogue& after,
                           float* to) noexcept {
@@ -185,7 +189,8 @@ void integer_products(const Layout& w, const quantised_tokens& x, matrix_view<fl
     using codes = decltype(codes_from(0));
     const auto tiles = [&](std::size_t begin, std::size_t end) {
         if (x.tokens == 1) {
-            constexpr std::size_t streams = one_token_vecs * simd::lanes / packed::tile_rows;
+            constexpr std::size_t streams =
+                vecs_at_once<Layout, 1>() * simd::lanes / packed::tile_rows;
             const std::size_t stride = (end - begin + streams - 1) / streams;
             arranged_tokens<Layout, 1, codes> token(1, codes_from(0));
             for (std::size_t first = begin; first < begin + stride; ++first)
