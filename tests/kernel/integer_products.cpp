@@ -146,7 +146,6 @@ TEST_CASE("integer products: 32 bits hold the largest sum") {
 }
 
 TEST_CASE("integer products: hinm gathers its columns, whichever order rows have") {
-    random draw(2);
     for (const std::uint64_t seed : {1u, 2u, 4u, 5u}) {  // 4: rows in place
         const std::size_t rows = 90, cols = 333 + seed;
         const matrix w = matrix::uniform(rows, cols, seed);
