@@ -127,7 +127,8 @@ void run(benchmark::State& state, const entry& e, const shape& s) {
     const double tokens = static_cast<double>(s.batch);
     state.counters["bytes"] = static_cast<double>(c.best->weight_bytes);
     state.counters["flops"] = 2.0 * static_cast<double>(s.rows * s.cols) * tokens;
-    state.counters["executed_flops"] = 2.0 * static_cast<double>(c.best->n_weights) * tokens;
+    state.counters[c.best->in_integers ? "executed_dots" : "executed_flops"] =
+        2.0 * static_cast<double>(c.best->n_weights) * tokens;
     state.SetLabel(c.best->label);
 }
 

@@ -128,6 +128,7 @@ struct kernel {
     pare::matrix_view<const float> y;  ///< (batch, rows), where run leaves its answer
     std::span<const float> expected;   ///< of a packed_format
     std::size_t n_weights = 0;         ///< multiplied per token, zeros not skipped included
+    bool in_integers = false;          ///< by integer dot products
     std::size_t weight_bytes = 0;      ///< read per run
 };
 

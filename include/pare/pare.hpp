@@ -17,6 +17,7 @@
 #include "kernel/convolution.hpp"
 #include "kernel/depthwise.hpp"
 #include "kernel/gemm.hpp"
+#include "kernel/integer_products.hpp"
 #include "kernel/lserve.hpp"
 #include "kernel/token_select.hpp"
 #include "kernel/transpose.hpp"

@@ -19,11 +19,24 @@
 #define PARE_HAS_CODE_DOT 0
 #endif
 
-#if PARE_HAS_CODE_DOT
+#if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
 /// 32-bit sums, typed: GCC copies registers at every step of a loop over untyped __m512i.
 using word_sums [[gnu::vector_size(sizeof(veci))]] = std::int32_t;
+
+/// The same four bytes in every lane.
+inline veci spread_four(const std::byte* p) noexcept {
+    std::uint32_t four;
+    std::memcpy(&four, p, sizeof(four));
+    return veci(four);
+}
+
+}  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
+#endif
+
+#if PARE_HAS_CODE_DOT
+namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
 /// sum + the four products of a lane's unsigned codes and signed parts, for every lane.
 inline word_sums dot(word_sums sum, veci codes, veci parts) noexcept {
@@ -47,13 +60,6 @@ inline vecf to_floats(word_sums x) noexcept {
 #else
     return vcvtq_f32_s32(x);
 #endif
-}
-
-/// The same four bytes in every lane.
-inline veci spread_four(const std::byte* p) noexcept {
-    std::uint32_t four;
-    std::memcpy(&four, p, sizeof(four));
-    return veci(four);
 }
 
 /// What stands for floats in integer dot products with codes: x ~ step * n, n = 256 hi + lo of two
