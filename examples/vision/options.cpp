@@ -86,8 +86,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     for (const std::string& text : recipes) {
         o.recipes.push_back(tools::parse_recipe(text));
         tools::check_compiled(o.recipes.back());
-        if (tools::needs_calibration(o.recipes.back()))
-            need_calibration("recipe '" + text + "'");
+        if (tools::needs_calibration(o.recipes.back())) need_calibration("recipe '" + text + "'");
     }
     return o;
 }

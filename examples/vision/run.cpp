@@ -119,9 +119,8 @@ const layer_statistics& workbench::statistics_for(const tools::recipe& recipe) {
 }
 
 model workbench::compress(const tools::recipe& recipe) {
-    model made = !tools::needs_calibration(recipe)
-                     ? build(recipe, {})
-                     : build(recipe, statistics_for(recipe));
+    model made = !tools::needs_calibration(recipe) ? build(recipe, {})
+                                                   : build(recipe, statistics_for(recipe));
     if (o_.reestimate_norms) {
         tools::progress bar("fitting batch norms", source_.architecture().steps.size());
         made.reestimate_norms(calibration_, [&] { bar.advance(); });

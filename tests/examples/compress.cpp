@@ -248,7 +248,8 @@ TEST_CASE("a command line that fits no tensor, and files that are no models, are
     CHECK(refusal({f.in, f.out, "--keep-dense", "b"}) == "no matrix's name fits 'b'");
     CHECK_THAT(refusal({f.in, f.out, "--layer", "a.bias=nm:2:4"}), Catch::Contains("'a.bias'"));
     CHECK_THAT(refusal({f.in, f.out, "--layer", "nm:2:4"}), Catch::Contains("not PATTERN=RECIPE"));
-    CHECK_THAT(refusal({f.in, f.out, "--layer", "a=nm:2:4+wanda"}), Catch::Contains("--calibration"));
+    CHECK_THAT(refusal({f.in, f.out, "--layer", "a=nm:2:4+wanda"}),
+               Catch::Contains("--calibration"));
     CHECK_THAT(refusal({f.in, f.out, "--keep-dense", "a"}), Catch::Contains("no tensor of it"));
     CHECK_THAT(refusal({f.in}), Catch::Contains("OUT is missing"));
     CHECK_THAT(refusal({f.folder / "none", f.out}), Catch::Contains("none"));
