@@ -175,7 +175,7 @@ TEST_CASE("integer products: hinm gathers its columns, whichever order rows have
     }
 }
 
-TEST_CASE("integer products: the same bits for every executor; the epilogue; feature-major y") {
+TEST_CASE("integer products: the same bits for every executor, with an epilogue, feature-major") {
     random draw(3);
     const std::size_t rows = 217, cols = 200, n_tokens = 14;
     const any_weights<packed::n_m<2, 4, coded<code_i4, 64>>> w(rows, cols, draw);
