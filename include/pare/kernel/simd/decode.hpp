@@ -31,10 +31,10 @@ vecf numbers_of(std::type_identity<small_float<ExponentBits>>, veci codes) noexc
     constexpr int shift = 23 - code::fraction_bits;
     const veci size = codes & veci(0x7fu), sign = (codes & veci(0x80u)) << 24;
     const veci normal = (size << shift) + veci(static_cast<std::uint32_t>(127 - code::bias) << 23);
-    const veci small = as_bits(to_floats(size) * vecf(code::decode(1)));
+    const veci subnormal = as_bits(to_floats(size) * vecf(code::decode(1)));
     // All ones where the exponent is zero.
-    const veci is_small = veci(0u) - ((size - veci(1u << code::fraction_bits)) >> 31);
-    return from_bits(sign | (small & is_small) | (normal & ~is_small));
+    const veci is_subnormal = veci(0u) - ((size - veci(1u << code::fraction_bits)) >> 31);
+    return from_bits(sign | (subnormal & is_subnormal) | (normal & ~is_subnormal));
 }
 
 /// Writes the weights of the steps [begin, end) of a tile to wide[(s - begin / 16 * 16) * 16 + l],
