@@ -24,7 +24,8 @@
 namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 namespace detail {
 
-/// visit(first, end) for ranges of rows, each `most` long at most.
+/// visit(other, first, end) for ranges of rows, each `most` long at most; all others of a range
+/// follow each other.
 template <class Executor>
 void in_row_ranges(std::size_t rows, std::size_t most, std::size_t others, Executor& run,
                    auto&& visit) noexcept {
@@ -33,8 +34,8 @@ void in_row_ranges(std::size_t rows, std::size_t most, std::size_t others, Execu
     const std::size_t ranges = (rows + most - 1) / most;
     run.parallel_for(ranges * others, 1, [&](std::size_t item, std::size_t stop) {
         for (; item < stop; ++item) {
-            const std::size_t first = item % ranges * most;
-            visit(item / ranges, first, rows - first < most ? rows : first + most);
+            const std::size_t first = item / others * most;
+            visit(item % others, first, rows - first < most ? rows : first + most);
         }
     });
 }
@@ -141,8 +142,12 @@ void tokens_rows(const Layout& w, std::size_t first, std::size_t end, matrix_vie
 template <packed::block_weights Layout>
 void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
                  const epilogue& after, auto& run) noexcept {
-    constexpr std::size_t at_once = 32;
-    in_row_ranges(w.rows, w.rows, (x.rows() + at_once - 1) / at_once, run,
+    constexpr std::size_t at_once = 32, near_bytes = 4 << 20;
+    const std::size_t panels = (x.rows() + at_once - 1) / at_once;
+    // Many panels share weights that a cache holds; two would rather be packed once.
+    std::size_t most = w.rows;
+    while (panels > 2 && most > 256 && w.required_bytes() / w.rows * most > near_bytes) most /= 2;
+    in_row_ranges(w.rows, most, panels, run,
                   [&](std::size_t panel, std::size_t first, std::size_t end) {
                       const std::size_t t = panel * at_once, left = x.rows() - t;
                       const std::size_t n = left < at_once ? left : at_once;
