@@ -15,6 +15,7 @@
 
 #include "support/catch.hpp"
 #include "support/executors.hpp"
+#include "support/layouts.hpp"
 #include "support/matrix.hpp"
 
 #include <chrono>
@@ -29,22 +30,10 @@
 #include <vector>
 
 using pare::bf16, pare::compress, pare::errc, pare::f16, pare::recipe;
-using pare::testing::bits, pare::testing::matrix;
+using pare::testing::bits, pare::testing::matrix, pare::testing::unpacked;
 namespace packed = pare::packed;
 namespace prune = pare::prune;
 namespace quant = pare::quant;
-
-namespace {
-
-// The matrix that a layer stands for.
-template <class Layer>
-matrix unpacked(const Layer& layer) {
-    matrix dense(layer.view().rows, layer.view().cols);
-    REQUIRE(packed::unpack(layer.view(), dense.view()));
-    return dense;
-}
-
-}  // namespace
 
 TEST_CASE("compress prunes by magnitude and packs") {
     const matrix weights(1, 8, {1, -2, 3, -4, 8, -7, 6, -5});

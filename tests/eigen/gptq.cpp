@@ -10,13 +10,14 @@
 #include <pare/quant/scaled.hpp>
 
 #include "support/catch.hpp"
+#include "support/layouts.hpp"
 #include "support/matrix.hpp"
 
 #include <cmath>
 #include <cstddef>
 
 using pare::compress, pare::errc, pare::recipe;
-using pare::testing::bits, pare::testing::matrix;
+using pare::testing::bits, pare::testing::matrix, pare::testing::unpacked;
 namespace packed = pare::packed;
 namespace prune = pare::prune;
 namespace quant = pare::quant;
@@ -58,13 +59,6 @@ struct mixed_inputs {
         return sum;
     }
 };
-
-template <class Layer>
-matrix unpacked(const Layer& layer) {
-    matrix dense(layer.view().rows, layer.view().cols);
-    REQUIRE(packed::unpack(layer.view(), dense.view()));
-    return dense;
-}
 
 }  // namespace
 

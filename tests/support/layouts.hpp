@@ -47,6 +47,13 @@ struct whole_or_absmax {
 template <class T>
 using codec_for = std::conditional_t<packed::is_coded<T>, whole_or_absmax<T>, quant::cast<T>>;
 
+/// The matrix that packed weights, or a layer of them, stand for.
+matrix unpacked(const packed::weights auto& weights) {
+    matrix dense(weights.view().rows, weights.view().cols);
+    if (!packed::unpack(weights.view(), dense.view())) std::abort();
+    return dense;
+}
+
 /// Packed weights, their memory, and the dense matrix that they stand for. Both arrays start at the
 /// alignment of their elements and no better.
 template <class Layout>

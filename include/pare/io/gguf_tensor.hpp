@@ -122,11 +122,7 @@ struct gguf_tensor {
 
     constexpr std::span<const std::size_t> shape() const noexcept { return {extents.data(), rank}; }
     /// Number of elements.
-    constexpr std::size_t size() const noexcept {
-        std::size_t n = 1;
-        for (const std::size_t extent : shape()) n *= extent;
-        return n;
-    }
+    constexpr std::size_t size() const noexcept { return n_elements(shape()); }
 };
 
 inline namespace PARE_ARCH_NAMESPACE {

@@ -106,6 +106,13 @@ constexpr std::optional<std::size_t> required_bytes(dtype type,
 
 }  // namespace PARE_ARCH_NAMESPACE
 
+/// Number of elements of that shape.
+PARE_ALWAYS_INLINE constexpr std::size_t n_elements(std::span<const std::size_t> shape) noexcept {
+    std::size_t n = 1;
+    for (const std::size_t extent : shape) n *= extent;
+    return n;
+}
+
 /// A tensor in a file: its description, and its bytes in the file's memory.
 struct tensor_info {
     static constexpr std::size_t max_rank = 8;
@@ -119,11 +126,7 @@ struct tensor_info {
 
     constexpr std::span<const std::size_t> shape() const noexcept { return {extents.data(), rank}; }
     /// Number of elements.
-    constexpr std::size_t size() const noexcept {
-        std::size_t n = 1;
-        for (const std::size_t extent : shape()) n *= extent;
-        return n;
-    }
+    constexpr std::size_t size() const noexcept { return n_elements(shape()); }
 };
 
 inline namespace PARE_ARCH_NAMESPACE {

@@ -126,7 +126,7 @@ void panel_block(const Layout& w, std::size_t first, std::size_t end, matrix_vie
                                                    panel + c * Tokens);
                  });
     };
-    // The rows of y lie anywhere: asked for now, they are near when their sums are.
+    // The rows of y lie anywhere: prefetched here, they are near when their sums are.
     for (std::size_t i = first; i < end && y.row_stride() == 1; ++i)
         for (std::size_t t = 0; t < y.rows(); t += 64 / sizeof(float))
             simd::prefetch<2, true>(&y(t, w.output(i)), 0);
