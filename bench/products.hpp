@@ -7,6 +7,7 @@
 #include <pare/core/random.hpp>
 #include <pare/pare.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -44,8 +45,8 @@ struct any_order {
     }
 };
 
-/// In place of a selection, which takes seconds too: as many blocks in every column, at random
-/// rows.
+/// In place of a selection, which takes seconds too: as many blocks in every column, or one less,
+/// at random rows.
 template <int B>
 struct any_blocks {
     static constexpr int block_rows = B;
@@ -54,15 +55,19 @@ struct any_blocks {
     pare::status check() const noexcept { return {}; }
     void select(pare::matrix_view<const float> scores, pare::prune::mask_view kept) const noexcept {
         const std::size_t rows = scores.rows();
-        const auto n = static_cast<std::size_t>(static_cast<double>(rows) *
-                                                (1.0 - static_cast<double>(sparsity)) / B);
+        const double share = static_cast<double>(rows) * (1.0 - static_cast<double>(sparsity)) / B;
+        const auto before = [&](std::size_t c) {
+            return static_cast<std::size_t>(share * static_cast<double>(c));
+        };
         pare::random draw(1);
-        for (std::size_t c = 0; c < scores.cols(); ++c)
-            for (std::size_t r = 0, left = n, places = rows - n * (B - 1); r < rows; --places) {
+        for (std::size_t c = 0; c < scores.cols(); ++c) {
+            std::size_t left = std::min(before(c + 1) - before(c), rows / B);
+            for (std::size_t r = 0, places = rows - left * (B - 1); r < rows; --places) {
                 const bool begins = draw.below(places) < left;  // `left` of the places begin one
                 for (std::size_t i = 0; i < (begins ? B : 1); ++i) kept.set(r++, c, begins);
                 left -= begins;
             }
+        }
     }
 };
 
