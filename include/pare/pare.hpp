@@ -39,6 +39,7 @@
 #include "prune/churn.hpp"
 #include "prune/column_order.hpp"
 #include "prune/flex_hinm.hpp"
+#include "prune/given_order.hpp"
 #include "prune/greedy.hpp"
 #include "prune/gyro.hpp"
 #include "prune/lpvit.hpp"
