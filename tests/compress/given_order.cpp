@@ -33,8 +33,10 @@ TEST_CASE("a search goes on from a packed layer, and what it finds is packed") {
     REQUIRE(first);
     const auto saved = pare::packed::order_of(first->view());
     REQUIRE(saved);
-    CHECK(compressed(weights, prune::given_order{&*saved})->report().retained ==
-          first->report().retained);
+    const auto again = compressed(weights, prune::given_order{&*saved});
+    REQUIRE(again);
+    CHECK(*pare::packed::order_of(again->view()) == *saved);
+    CHECK(again->report().retained == Approx(first->report().retained));
 
     const auto further = prune::gyro{.rounds = 3}.search(scores.view(), half, pare::serial{},
                                                          prune::unobserved{}, &*saved);
