@@ -128,7 +128,8 @@ result<column_order_result> column_order::search(
         return limit();
     };
     const auto told = [&] {
-        best = share(all.tile.retained());
+        const double now = share(all.tile.retained());
+        if (now > best) best = now;  // equal shares may round apart
         tell();
     };
     if (!start.empty()) {
@@ -154,7 +155,7 @@ result<column_order_result> column_order::search(
         ++report.rounds;
         all.anneal(cols << (6 + doubled), draw, run, ask);
     }
-    report.retained = share(all.tile.retained());
+    report.retained = best;
     for (std::size_t i = 0; i < cols; ++i) (*given)[i] = all.tile.columns()[i];
     return column_order_result{*std::move(given), report};
 }
