@@ -8,6 +8,8 @@
 
 #include "allocate/evo_press.hpp"
 #include "allocate/greedy.hpp"
+#include "allocate/pagcp.hpp"
+#include "allocate/pre_cropping.hpp"
 #include "cache.hpp"
 #include "compress.hpp"
 #include "core/random.hpp"
