@@ -72,6 +72,7 @@ struct pagcp {
         std::size_t layer;
         double rank;  // saved at the probe; then growth of the losses by what the cut saves
     };
+    void undo(std::span<visit> visits, std::span<level> levels) const noexcept;
     // In place, stable.
     static void sort(std::span<visit> visits, auto&& before) noexcept {
         for (std::size_t i = 1; i < visits.size(); ++i)
@@ -93,6 +94,16 @@ struct pagcp {
         return all;
     }
 };
+
+inline void pagcp::undo(std::span<visit> visits, std::span<level> levels) const noexcept {
+    sort(visits, [](const visit& a, const visit& b) { return a.rank < b.rank; });
+    auto may_stay = static_cast<std::size_t>(share * static_cast<double>(levels.size()));
+    for (const visit& v : visits) {
+        if (levels[v.layer] == 0) continue;
+        if (may_stay == 0) levels[v.layer] = 0;
+        else --may_stay;
+    }
+}
 
 inline status pagcp::check() const noexcept {
     if (is_finite(first) && first > 0.0 && is_finite(total) && total >= 1.0 + first &&
@@ -180,14 +191,7 @@ result<outcome> pagcp::search(std::size_t n_tasks, level n_levels, std::span<lev
         for (std::size_t t = 0; t < n_tasks; ++t) base[t] = base[t] > last[t] ? base[t] : last[t];
     }
 
-    const auto visited = order->span().first(found.rounds);
-    sort(visited, [&](const visit& a, const visit& b) { return a.rank < b.rank; });
-    auto may_stay = static_cast<std::size_t>(share * static_cast<double>(levels.size()));
-    for (const visit& v : visited) {
-        if (levels[v.layer] == 0) continue;
-        if (may_stay == 0) levels[v.layer] = 0;
-        else --may_stay;
-    }
+    undo(order->span().first(found.rounds), levels);
     measure(now);
     found.loss = sum(now);
     found.bytes = costs();
