@@ -52,6 +52,7 @@
 #include "prune/optimal_brain.hpp"
 #include "prune/optimum.hpp"
 #include "prune/permutation_plan.hpp"
+#include "prune/query_driven.hpp"
 #include "prune/sparsity_ramp.hpp"
 #include "prune/taylor.hpp"
 #include "prune/unaligned_block.hpp"
