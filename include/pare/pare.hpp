@@ -35,6 +35,7 @@
 #include "kv/tracker.hpp"
 #include "kv/window.hpp"
 #include "kv/zipvl.hpp"
+#include "mixed_layer.hpp"
 #include "prune/block.hpp"
 #include "prune/churn.hpp"
 #include "prune/column_order.hpp"
@@ -50,6 +51,8 @@
 #include "prune/unaligned_block.hpp"
 #include "prune/v_n_m.hpp"
 #include "prune/wanda.hpp"
+#include "quant/awq.hpp"
+#include "quant/mixllm.hpp"
 #include "quant/scaled.hpp"
 #include "version.hpp"
 
