@@ -37,6 +37,7 @@
 #include "kv/tracker.hpp"
 #include "kv/window.hpp"
 #include "kv/zipvl.hpp"
+#include "mixed_layer.hpp"
 #include "prune/block.hpp"
 #include "prune/bn_gamma.hpp"
 #include "prune/churn.hpp"
@@ -59,6 +60,8 @@
 #include "prune/unaligned_block.hpp"
 #include "prune/v_n_m.hpp"
 #include "prune/wanda.hpp"
+#include "quant/awq.hpp"
+#include "quant/mixllm.hpp"
 #include "quant/scaled.hpp"
 #include "version.hpp"
 
