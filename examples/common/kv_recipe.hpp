@@ -4,6 +4,7 @@
 #define PARE_EXAMPLES_COMMON_KV_RECIPE_HPP
 
 #include <pare/kv/concepts.hpp>
+#include <pare/kv/policy.hpp>
 #include <pare/kv/shape.hpp>
 
 #include <array>
@@ -41,6 +42,7 @@ struct kv_recipe {
     float mass = 1.0f;  ///< of zipvl
     std::size_t sinks = 0, recent = 0, every = 1, granularity = 1;
     float recent_share = 0.0f;
+    std::vector<pare::kv::position_range> keep{};
     pare::kv::element keys = pare::kv::element::f32, values = pare::kv::element::f32;
     bool keys_per_channel = false, hadamard = false;
     pare::kv::reduction across = pare::kv::reduction::mean;

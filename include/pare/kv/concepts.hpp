@@ -136,6 +136,13 @@ struct no_merging {
 };
 static_assert(merger<no_merging>);
 
+/// A budget or merger that reads sums of attention as scores: says `static constexpr bool
+/// needs_attention = true`.
+template <class P>
+concept needs_attention = requires {
+    requires P::needs_attention;
+};
+
 /// A scorer or budget that can refuse its own parameters.
 template <class P>
 concept checkable = requires(const P& p) {
