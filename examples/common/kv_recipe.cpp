@@ -131,6 +131,8 @@ constexpr part<kv_recipe> parts[] = {
     {"heads", "max", "max", "largest, not mean, attention of the query heads of a group",
      set<&kv_recipe::across, reduction::max>},
     {"heads", "sum", "sum", "their sum", set<&kv_recipe::across, reduction::sum>},
+    {"ranking", "by_value", "by_value", "sums of a2sf times the mean |number| of the token's value",
+     set<&kv_recipe::by_value, true>},
     {"storage", "f32", "f32", "keys and values as 32-bit floats (default)", set_both<element::f32>},
     {"storage", "f16", "f16", "as IEEE half precision", set_both<element::f16>},
     {"storage", "bf16", "bf16", "as bfloat16", set_both<element::bf16>},
@@ -177,6 +179,8 @@ kv_recipe parse_kv_recipe(std::string_view text) {
                                 r.scorer == kv_scorer::tova || r.scorer == kv_scorer::snapkv;
     if (!sums_attention && (r.budget == kv_budget::zipvl || r.merging_window != 0))
         refuse(words, text, text, "needs a policy of attention for zipvl and cam");
+    if (r.by_value && r.scorer != kv_scorer::a2sf)
+        refuse(words, text, text, "weighs sums of a2sf alone");
     if (r.scorer == kv_scorer::snapkv && r.recent < r.observed) r.recent = r.observed;
     return r;
 }

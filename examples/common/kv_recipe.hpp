@@ -36,6 +36,7 @@ struct kv_recipe {
     std::string text = "full";  ///< as written
     kv_scorer scorer = kv_scorer::full;
     float forgetting = 1.0f;   ///< of a2sf
+    bool by_value = false;     ///< of a2sf
     bool mean = false;         ///< of h2o
     std::size_t observed = 0;  ///< of snapkv
     kv_budget budget = kv_budget::uniform;

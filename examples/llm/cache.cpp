@@ -9,6 +9,7 @@
 #include <pare/kernel/token_select.hpp>
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
+#include <pare/kv/by_value.hpp>
 #include <pare/kv/cache_bytes.hpp>
 #include <pare/kv/cam.hpp>
 #include <pare/kv/h2o.hpp>
@@ -114,8 +115,8 @@ class cache_of final : public cache {
     kv::cache<Policy, Selector> cache_;
 };
 
-using any_scorer = std::variant<kv::window, kv::a2sf, kv::h2o, kv::tova, kv::snapkv, kv::key_norm,
-                                kv::random_tokens>;
+using any_scorer = std::variant<kv::window, kv::a2sf, kv::by_value<kv::a2sf>, kv::h2o, kv::tova,
+                                kv::snapkv, kv::key_norm, kv::random_tokens>;
 using any_budget = std::variant<kv::uniform, kv::pyramid, kv::ada<>, kv::zipvl>;
 
 any_scorer scorer_of(const tools::kv_recipe& r) {
@@ -124,6 +125,7 @@ any_scorer scorer_of(const tools::kv_recipe& r) {
         case kv_scorer::window:
             break;
         case kv_scorer::a2sf:
+            if (r.by_value) return kv::by_value<kv::a2sf>{{r.forgetting}};
             return kv::a2sf{r.forgetting};
         case kv_scorer::h2o:
             return kv::h2o{r.mean};
