@@ -39,6 +39,7 @@ class head_observation {
         : attention(sums), positions(where), now(next_position), blocks_(blocks), layout_(layout),
           decoded_(decoded) {}
     /// @param own  what the engine shows of its memory
+    PARE_ALWAYS_INLINE
     constexpr head_observation(std::span<const float> sums, std::span<const std::uint32_t> where,
                                std::size_t next_position, const head_vectors& own) noexcept
         : head_observation(sums, where, next_position) {
