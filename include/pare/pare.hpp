@@ -25,6 +25,7 @@
 #include "kernel/transpose.hpp"
 #include "kv/a2sf.hpp"
 #include "kv/ada.hpp"
+#include "kv/by_value.hpp"
 #include "kv/cache_bytes.hpp"
 #include "kv/cam.hpp"
 #include "kv/gather.hpp"
