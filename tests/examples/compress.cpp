@@ -18,6 +18,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,8 @@ std::optional<compressor::options> parse(std::vector<std::string> line) {
 /// Why a command line is refused, or its run fails; empty: it does not.
 std::string refusal(const std::vector<std::string>& line) {
     try {
-        compressor::run(*parse(line));
+        compressor::ranks alone;
+        compressor::run(*parse(line), alone);
     } catch (const tools::failure& e) {
         return e.what();
     }
@@ -199,8 +201,102 @@ TEST_CASE("a run that fails leaves nothing") {
     const std::string why = refusal({f.in, f.out});
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
     std::signal(SIGXFSZ, handler);
-    CHECK_THAT(why, Catch::Contains("out.safetensors: the file cannot be"));
+    CHECK_THAT(why,
+               Catch::Contains("out.safetensors.parts") && Catch::Contains("the file cannot be"));
     CHECK(f.folder.n_files() == 1);
+}
+
+TEST_CASE("the file is the same for any number of threads") {
+    const temporary_folder folder;
+    const auto with_threads = [&](const std::string& n) {
+        const std::string out = folder / n;
+        compress({(bard / "bard.safetensors").string(), out, "--threads", n, "--recipe", "nm:2:4",
+                  "--layer", "*.0.*=hinm:2:4:v32:0.5+gyro"});
+        return read_text(out);
+    };
+    const std::string alone = with_threads("1");
+    CHECK(with_threads("3") == alone);
+    CHECK(with_threads("40") == alone);  // more than layers
+    CHECK(folder.n_files() == 3);
+}
+
+TEST_CASE("finished layers are kept for the next run, which makes again what is not theirs") {
+    pare::random random(5);
+    tensors good;
+    for (const char* const name : {"a.weight", "b.weight"})
+        good[name] = random_tensor({8, 64}, random);
+    good["c.weight"] = random_tensor({8, 32}, random);  // the smallest comes last
+    tensors sick = good;
+    sick["c.weight"].values[0] = std::nanf("");
+    const small_file f(sick);
+    const std::vector<std::string> line{f.in, f.out, "--threads", "1"};
+    const auto leave_parts = [&](const tensors& t) {
+        write_model(f.in, t, "");
+        REQUIRE_THAT(refusal(line), Catch::Contains("c.weight"));
+        std::map<fs::path, std::string> layers;
+        for (const auto& entry : fs::directory_iterator(f.out + ".parts"))
+            if (entry.path().extension() == ".safetensors")
+                layers[entry.path()] = read_text(entry.path());
+        REQUIRE(layers.size() == 2);
+        return layers;
+    };
+    const auto parts = leave_parts(sick);
+    const auto& [file, bytes] = *parts.begin();
+    const auto& [other, other_bytes] = *parts.rbegin();
+    const fs::file_time_type long_ago{};
+    fs::last_write_time(other, long_ago);
+
+    std::string flipped = bytes;
+    flipped.back() ^= 1;
+    for (const std::string& broken : {flipped, bytes.substr(0, 100), std::string()}) {
+        write_text(file, broken);
+        CHECK(leave_parts(sick) == parts);
+    }
+    fs::remove(file);
+    CHECK(leave_parts(sick) == parts);
+    CHECK(fs::last_write_time(other) == long_ago);  // it was not made again
+
+    tensors changed = sick;
+    for (const char* const name : {"a.weight", "b.weight"}) changed[name].values[0] += 1.0f;
+    const auto other_parts = leave_parts(changed);
+    CHECK(other_parts.at(file) != bytes);
+    CHECK(other_parts.at(other) != other_bytes);
+
+    write_model(f.in, good, "");
+    compress(line);
+    CHECK_FALSE(fs::exists(f.out + ".parts"));
+    const std::string fresh = f.folder / "fresh";
+    compress({f.in, fresh});
+    CHECK(read_text(f.out) == read_text(fresh));
+}
+
+TEST_CASE("an interrupted run that had just written its file counts as done") {
+    const small_file f;
+    compress({f.in, f.out});
+    const std::string whole = read_text(f.out);
+    fs::create_directory(f.out + ".parts");
+    compress({f.in, f.out});
+    CHECK(read_text(f.out) == whole);
+    CHECK(f.folder.n_files() == 2);
+
+    write_text(f.out, "precious");
+    fs::create_directory(f.out + ".parts");
+    CHECK_THAT(refusal({f.in, f.out}), Catch::Contains("exists by now"));
+    CHECK(read_text(f.out) == "precious");
+    compress({f.in, f.out, "--force"});
+    CHECK(read_text(f.out) == whole);
+    CHECK(f.folder.n_files() == 2);
+}
+
+TEST_CASE("of two runs at once one is refused, and no other file in the folder is touched") {
+    const small_file f;
+    fs::create_directory(f.out + ".parts");
+    write_text(f.out + ".parts/mine.part", "mine");
+    compressor::parts running(f.out);
+    running.claim();
+    CHECK_THAT(refusal({f.in, f.out}), Catch::Contains("another run"));
+    CHECK_FALSE(fs::exists(f.out));
+    CHECK(read_text(f.out + ".parts/mine.part") == "mine");
 }
 
 TEST_CASE("a GGUF file is compressed as its floats are") {
