@@ -59,7 +59,7 @@ std::vector<std::size_t> choose(std::span<const std::vector<measured>> layers,
     const auto loss = [&](std::span<const level> levels, double /*effort*/) {
         double sum = 0.0;
         for (std::size_t l = 0; l < levels.size(); ++l)
-            sum += layers[l][fronts[l][levels[l]]].error;
+            sum += n_weights(layers[l][0]) * layers[l][fronts[l][levels[l]]].error;
         return sum;
     };
     std::vector<level> levels(layers.size(), 0);

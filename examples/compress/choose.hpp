@@ -12,7 +12,7 @@
 
 namespace compressor {
 
-/// Which of its candidates each layer gets, so that the sum of their errors is small:
+/// Which of its candidates each layer gets, so that their mean error by weights is small:
 /// pare::allocate::greedy, then evo_press from there.
 /// @param layers  what each candidate of each layer comes to
 /// @throws tools::failure when not even the smallest candidates fit

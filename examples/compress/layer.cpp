@@ -33,9 +33,10 @@ std::uint64_t hash_of(const pare::prune::input_sums& sums) {
 /// One layer on its way through its recipes. What they need is made where one needs it.
 class work {
   public:
-    work(const layer& l, const calibration& inputs, const parts* kept, pare::thread_pool& run)
-        : layer_(l), kept_(kept), run_(run), dense_(l.from.read(memory_)),
-          sums_(inputs.find(l.from.name())), measures_error_(l.recipes.size() > 1) {}
+    work(const layer& l, const calibration& inputs, bool with_errors, const parts* kept,
+         pare::thread_pool& run)
+        : layer_(l), with_errors_(with_errors), kept_(kept), run_(run),
+          dense_(l.from.read(memory_)), sums_(inputs.find(l.from.name())) {}
 
     measured compress(const tools::recipe& r) {
         if (is_dense_as_stored(r)) return as_it_is();
@@ -44,7 +45,7 @@ class work {
         if (kept_ != nullptr)
             if (const auto found = kept_->find(name, key)) return *found;
         const auto packed = tools::load_linear(dense_, r, seen(r), run_);
-        measured is{packed->report(), measures_error_ ? error_of(*packed) : 0.0};
+        measured is{packed->report(), with_errors_ ? error_of(*packed) : 0.0};
         if (kept_ != nullptr) kept_->save(name, key, *packed, layer_.from.shape(), is);
         return is;
     }
@@ -63,9 +64,9 @@ class work {
                       std::to_string(PARE_VERSION_PATCH) + ", weights " + in_hex(hash_of(dense_));
             if (sums_) inputs_ = in_hex(hash_of(*sums_));
         }
-        const bool reads_inputs = tools::needs_calibration(r) || measures_error_;
+        const bool reads_inputs = tools::needs_calibration(r) || with_errors_;
         return source_ + (reads_inputs ? ", inputs " + inputs_ : "") +
-               (measures_error_ ? ", error" : "");
+               (with_errors_ ? ", error" : "");
     }
 
     pare::prune::calibration seen(const tools::recipe& r) {
@@ -87,13 +88,13 @@ class work {
     }
 
     const layer& layer_;
+    bool with_errors_;
     const parts* kept_;
     pare::thread_pool& run_;
     std::vector<float> memory_, weights_;
     pare::io::tensor_info dense_;
     std::optional<pare::prune::input_sums> sums_;
     std::optional<tools::input_statistics> statistics_;
-    bool measures_error_;
     std::optional<error_measure> measure_;
     std::string source_, inputs_;  // of the key
 };
@@ -112,9 +113,9 @@ std::optional<pare::prune::input_sums> calibration::find(std::string_view tensor
     return tools::value_of(std::move(found), file_);
 }
 
-std::vector<measured> compress(const layer& l, const calibration& inputs, const parts* kept,
-                               pare::thread_pool& run) try {
-    work layer_work(l, inputs, kept, run);
+std::vector<measured> compress(const layer& l, const calibration& inputs, bool with_errors,
+                               const parts* kept, pare::thread_pool& run) try {
+    work layer_work(l, inputs, with_errors, kept, run);
     std::vector<measured> all;
     for (const tools::recipe& r : l.recipes) all.push_back(layer_work.compress(r));
     return all;

@@ -43,11 +43,12 @@ class calibration {
 };
 
 /// Compresses a layer by each of its recipes.
+/// @param with_errors  measured too
 /// @param kept  takes what is finished, and gives what is there; nullptr: nothing is kept
 /// @param run   what a layer's own searches use; the result does not depend on it
 /// @throws tools::failure, naming the tensor
-std::vector<measured> compress(const layer& l, const calibration& inputs, const parts* kept,
-                               pare::thread_pool& run);
+std::vector<measured> compress(const layer& l, const calibration& inputs, bool with_errors,
+                               const parts* kept, pare::thread_pool& run);
 
 }  // namespace compressor
 

@@ -10,8 +10,13 @@ namespace compressor {
 /// What a layer comes to by a recipe.
 struct measured {
     pare::layer_report report;
-    double error = 0.0;  ///< of its output, see error_measure; 0 where there is one recipe
+    double error = 0.0;  ///< of its output, see error_measure; 0 where it was not measured
 };
+
+/// Of the layer.
+inline double n_weights(const measured& is) {
+    return static_cast<double>(is.report.bytes) * 8.0 / is.report.bits_per_weight;
+}
 
 }  // namespace compressor
 

@@ -29,7 +29,7 @@ std::string table(std::span<const row> rows, bool with_errors) {
         {"layer", "shape", "recipe", "bits/w", "saliency", "bytes"}};
     if (with_errors) cells[0].push_back("error");
     std::vector<pare::layer_report> reports;
-    double sum = 0.0;
+    double sum = 0.0, n = 0.0;
     const auto add = [&](std::string name, std::string shape, std::string recipe,
                          const pare::layer_report& r, double error) {
         cells.push_back({std::move(name), std::move(shape), std::move(recipe),
@@ -41,9 +41,10 @@ std::string table(std::span<const row> rows, bool with_errors) {
         add(std::string(r.from.name()), in_words(r.from.shape()), r.recipe.text, r.is.report,
             r.is.error);
         reports.push_back(r.is.report);
-        sum += r.is.error;
+        sum += n_weights(r.is) * r.is.error;
+        n += n_weights(r.is);
     }
-    add("all " + std::to_string(rows.size()), "", "", tools::total_of(reports), sum);
+    add("all " + std::to_string(rows.size()), "", "", tools::total_of(reports), sum / n);
     return tools::format_table(cells);
 }
 

@@ -154,7 +154,8 @@ void job::compress_own() {
     measured_.resize(layers_.size());
     for_each(own.size(), threads, [&](std::size_t i) {
         const layer& l = layers_[own[i]];
-        measured_[own[i]] = compress(l, *inputs_, o_.dry_run ? nullptr : &parts_, threads);
+        measured_[own[i]] = compress(l, *inputs_, o_.chosen.within.has_value(),
+                                     o_.dry_run ? nullptr : &parts_, threads);
         const std::lock_guard lock(guard);
         bar.advance(l.from.size());
     });

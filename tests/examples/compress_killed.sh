@@ -4,6 +4,7 @@
 # final name is never anything but the file of a run left alone, and that is what it comes to.
 set -euo pipefail
 program=$1 model=$2
+[[ -w /dev/shm ]] && export TMPDIR=/dev/shm  # where flushing to the disk takes no time
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
