@@ -214,8 +214,8 @@ TEST_CASE("the file is the same for any number of threads") {
     const temporary_folder folder;
     const auto with_threads = [&](const std::string& n) {
         const std::string out = folder / n;
-        compress({(bard / "bard.safetensors").string(), out, "--threads", n, "--recipe", "nm:2:4",
-                  "--layer", "*.0.*=hinm:2:4:v32:0.5+gyro"});
+        compress({(bard / "bard.safetensors").string(), out, "--threads", n, "--recipe-file",
+                  PARE_SOURCE_DIR "/examples/compress/bard.json"});
         return read_text(out);
     };
     const std::string alone = with_threads("1");
