@@ -61,10 +61,12 @@ double error_measure::energy(std::span<const float> w) const {
         gram_->apply({w.data(), rows, cols}, {times_gram.data(), rows, cols}, {}, run_);
     }
     double sum = 0.0;
-    for (std::size_t i = 0; i < w.size(); ++i)
-        sum += gram_   ? double{w[i]} * double{times_gram[i]}
-               : seen_ ? double{w[i]} * double{w[i]} * seen_->squares[i % cols]
-                       : double{w[i]} * double{w[i]};
+    for (std::size_t i = 0; i < w.size(); ++i) {
+        const auto of_w = static_cast<double>(w[i]);
+        sum += of_w * (gram_   ? static_cast<double>(times_gram[i])
+                       : seen_ ? of_w * seen_->squares[i % cols]
+                               : of_w);
+    }
     return sum;
 }
 

@@ -47,7 +47,6 @@ class job {
     void settle();
     void write() const;
     void print() const;
-    bool is_refused(bool complete) const;
 
     const options& o_;
     ranks& all_;
@@ -64,6 +63,12 @@ std::size_t bytes_of(std::span<const dense_tensor> tensors) {
     std::size_t bytes = 0;
     for (const dense_tensor& t : tensors) bytes += t.info.bytes.size();
     return bytes;
+}
+
+bool are_equal(const std::string& a, const std::string& b) {
+    const auto one = tools::value_of(pare::io::mapped_file::open(a.c_str()), a);
+    const auto other = tools::value_of(pare::io::mapped_file::open(b.c_str()), b);
+    return std::ranges::equal(one.bytes(), other.bytes());
 }
 
 // Calls fn(i) for each i. Where there are fewer than threads, a call has all of them to itself.
@@ -108,17 +113,9 @@ void job::run() {
     if (!o_.dry_run) parts_.remove();
 }
 
-// A file in the way is refused, but for the one that an interrupted run had just completed.
-bool job::is_refused(bool complete) const {
-    if (o_.dry_run || o_.force || !fs::exists(o_.out)) return false;
-    if (!complete) return !parts_.exist();
-    const auto there = tools::value_of(pare::io::mapped_file::open(o_.out.c_str()), o_.out);
-    const auto made = tools::value_of(pare::io::mapped_file::open(parts_.whole().c_str()), o_.out);
-    return !std::ranges::equal(there.bytes(), made.bytes());
-}
-
+// A file in the way is refused, but not yet where an interrupted run may just have written it.
 void job::prepare() {
-    if (all_.index() == 0 && is_refused(false))
+    if (all_.index() == 0 && !o_.dry_run && !o_.force && fs::exists(o_.out) && !parts_.exist())
         throw tools::failure(o_.out + ": exists already; --force replaces it");
     from_.emplace(o_.in);
     inputs_.emplace(o_.chosen.calibration);
@@ -216,7 +213,8 @@ void job::write() const {
     for (const dense_tensor& t : dense_)
         out.add(t.info.name, t.info.type, t.info.shape(), t.info.bytes);
     tools::value_of(out.commit(), o_.out);
-    if (is_refused(true)) throw tools::failure(o_.out + ": exists by now; --force replaces it");
+    if (!o_.force && fs::exists(o_.out) && !are_equal(parts_.whole(), o_.out))
+        throw tools::failure(o_.out + ": exists by now; --force replaces it");
     fs::rename(parts_.whole(), o_.out);
 }
 

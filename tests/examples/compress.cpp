@@ -414,8 +414,8 @@ TEST_CASE("the error of a layer is that of its output") {
     packed->apply(inputs, {z.data(), n, rows}, {}, run);
     double lost = 0.0, all = 0.0;
     for (std::size_t i = 0; i < y.size(); ++i) {
-        lost += std::pow(double{y[i]} - double{z[i]}, 2);
-        all += std::pow(double{y[i]}, 2);
+        lost += std::pow(static_cast<double>(y[i] - z[i]), 2);
+        all += std::pow(static_cast<double>(y[i]), 2);
     }
     const auto sums = seen->sums();
     CHECK(compressor::error_measure(weights, &sums, run)(*packed) == Approx(lost / all));
