@@ -205,7 +205,7 @@ class separable_down {
     std::size_t workspace_floats_ = 0;
 };
 
-/// The stem (stages 0) or a stage of the network.
+/// A stage of the network, or its stem, which has no block.
 template <class Down, class Block>
 class stage {
   public:
