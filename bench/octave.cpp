@@ -4,6 +4,7 @@
 
 #include <pare/kernel/convolution.hpp>
 #include <pare/octave/cross_frequency_partial.hpp>
+#include <pare/octave/self_attention.hpp>
 #include <pare/octave/separable_bottleneck.hpp>
 #include <pare/prune/block.hpp>
 
@@ -280,9 +281,31 @@ void add_backbone(const std::string& kind, std::size_t size) {
     });
 }
 
+/// Self-attention of the pixels of a map, four heads of 128 channels.
+void add_attention(std::size_t size) {
+    const std::string side = std::to_string(size);
+    add_benchmark("self_attention/c128:h4/f32/" + side + 'x' + side + "/1/1", 1,
+                  [=](benchmark::State& state) {
+                      constexpr std::size_t c = 128;
+                      const std::size_t n = size * size;
+                      parameters p;
+                      const pare::octave::self_attention<layout> block{
+                          .heads = 4,
+                          .query_key_value = p.packed(3 * c, c, n),
+                          .projection = p.packed(c, c, n)};
+                      p.multiply_adds += 2 * n * n * c;
+                      const activations from({1, c, size, size}), to({1, c, size, size});
+                      auto memory = make_buffer<float>(block.workspace_floats(from.view.extents()));
+                      for (auto _ : state)
+                          require(block.forward(from.view, to.view, memory.span()));
+                      set_counters(state, p);
+                  });
+}
+
 }  // namespace
 
 void register_backbones() {
+    for (const std::size_t size : {17u, 34u, 68u}) add_attention(size);
     for (const std::size_t size : {640u, 1080u}) {
         add_backbone<dense_convolution, c2f>("c2f", size);
         add_backbone<separable_down, split_block>("split", size);
