@@ -11,6 +11,8 @@
 #include <pare/kv/h2o.hpp>
 #include <pare/kv/snapkv.hpp>
 #include <pare/kv/zipvl.hpp>
+#include <pare/octave/cross_frequency_partial.hpp>
+#include <pare/octave/self_attention.hpp>
 
 #include "support/catch.hpp"
 #include "support/kv.hpp"
@@ -142,6 +144,34 @@ TEST_CASE("convolutions allocate nothing, on any executor") {
     done += convolve_depthwise(filters.view(), over, between, out, pool).has_value();
     const int after = n_allocations;
     CHECK(done == 4);
+    CHECK(after == before);
+}
+
+TEST_CASE("blocks in two resolutions allocate nothing, on any executor") {
+    using layout = packed_matrix<2, 4, float>::layout;
+    using attention = pare::octave::self_attention<layout>;
+    const packed_matrix<2, 4, float> half(matrix::uniform(8, 16, 1), 2),
+        whole(matrix::uniform(16, 8, 3), 4), both(matrix::uniform(16, 16, 5), 6),
+        qkv(matrix::uniform(24, 8, 7), 8), projection(matrix::uniform(8, 8, 9), 10);
+    const attention stage{
+        .heads = 2, .query_key_value = qkv.view(), .projection = projection.view()};
+    const pare::octave::cross_frequency_partial<layout, attention> block{
+        {.high_to_high = half.view(), .high_to_low = half.view()},
+        {&stage, 1},
+        {.high_to_high = whole.view(), .low_to_high = both.view()}};
+    const matrix x = matrix::uniform(16, 30 * 31, 11);
+    matrix y(16, 30 * 31);
+    const pare::maps<const float> in(x.data().data(), {1, 16, 30, 31});
+    const pare::maps<float> out(y.data().data(), {1, 16, 30, 31});
+    std::vector<float> workspace(block.workspace_floats(in.extents()));
+    pare::serial serial;
+    pare::thread_pool pool(2);
+    int done = 0;
+    const int before = n_allocations;
+    done += block.forward(in, out, workspace, serial).has_value();
+    done += block.forward(in, out, workspace, pool).has_value();
+    const int after = n_allocations;
+    CHECK(done == 2);
     CHECK(after == before);
 }
 
