@@ -65,6 +65,11 @@ struct image_format {
     file stored = file::records;
     bool is_signed = false;          ///< bytes are in [-128, 127]
     std::vector<float> mean, scale;  ///< per channel: (byte - mean) * scale is seen
+
+    float seen(std::size_t channel, std::uint8_t byte) const {
+        const int value = is_signed ? static_cast<std::int8_t>(byte) : byte;
+        return (static_cast<float>(value) - mean[channel]) * scale[channel];
+    }
 };
 
 /// A network as the list of its steps. Slot 0 has the image, the last step writes the logits.
