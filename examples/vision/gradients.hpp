@@ -5,6 +5,7 @@
 
 #include "model.hpp"
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -43,9 +44,15 @@ network_gradients gradients_of(const architecture& a, const network_parameters& 
 /// The score |w dR/dw| of each weight, R the sum of the outputs for an image of ones when weights
 /// and scales are replaced by their magnitudes and biases by 0. It needs no data. Tanaka et al.,
 /// "Pruning neural networks without any data by iteratively conserving synaptic flow",
-/// arXiv:2006.05467, who prune in 100 rounds, with new scores in each.
+/// arXiv:2006.05467.
 std::map<std::string, std::vector<double>> synflow(const architecture& a,
                                                    const network_parameters& p);
+
+/// The share of its weights that each convolution keeps when the network keeps `density` of all, by
+/// these scores: pruned in rounds, as published, each by the same factor and with new scores.
+/// @pre density in (0, 1]
+std::map<std::string, double> synflow_densities(const architecture& a, network_parameters p,
+                                                double density, std::size_t rounds = 100);
 
 }  // namespace vision
 

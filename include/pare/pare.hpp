@@ -8,6 +8,8 @@
 
 #include "allocate/evo_press.hpp"
 #include "allocate/greedy.hpp"
+#include "allocate/pagcp.hpp"
+#include "allocate/pre_cropping.hpp"
 #include "cache.hpp"
 #include "compress.hpp"
 #include "core/random.hpp"
@@ -53,6 +55,7 @@
 #include "prune/optimal_brain.hpp"
 #include "prune/optimum.hpp"
 #include "prune/permutation_plan.hpp"
+#include "prune/query_driven.hpp"
 #include "prune/sparsity_ramp.hpp"
 #include "prune/taylor.hpp"
 #include "prune/unaligned_block.hpp"

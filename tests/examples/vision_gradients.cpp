@@ -127,6 +127,24 @@ TEST_CASE("synflow is conserved: every layer of a chain passes on the sum of the
     CHECK(sum_of(without.at("conv1")) < flow);
 }
 
+TEST_CASE("synflow leaves as many weights as it is told, and no layer without any") {
+    const model_and_data files(small_resnet(), "");
+    loaded net(files.model);
+    const vision::architecture& a = net.source.architecture();
+    const auto p = vision::read_parameters(net.source);
+    for (const double density : {1.0, 0.3, 0.05}) {
+        double left = 0.0, all = 0.0;
+        for (const auto& [name, of] : vision::synflow_densities(a, p, density)) {
+            const auto n = static_cast<double>(p.at(name).weights.size());
+            CAPTURE(name, density);
+            CHECK(of > 0.0);
+            left += of * n;
+            all += n;
+        }
+        CHECK(std::fabs(left - density * all) <= 1.0);
+    }
+}
+
 TEST_CASE("gradients of ResNet-20 are what the loss changes by") {
     PARE_DATA_OR_SKIP(model, "resnet_cifar10/resnet20.safetensors");
     PARE_DATA_OR_SKIP(data, "cifar10/cifar10_test1000.bin");
