@@ -4,61 +4,52 @@
 
 #include "common/error.hpp"
 #include "common/tensors.hpp"
-#include "gradients.hpp"
 
-#include <pare/eigen/udfc.hpp>
+#include <pare/eigen/least_squares_repair.hpp>
 
-#include <algorithm>
+#include <cstdint>
 #include <utility>
+#include <vector>
 
 namespace vision {
 
 namespace {
 
-std::vector<float> or_else(const std::vector<float>& values, std::size_t n, float value) {
-    return values.empty() ? std::vector<float>(n, value) : values;
+// What a layer says with the input channels that stay, as near as they can to what it said with
+// all. Its shift goes into the bias; where there is none a batch norm follows, whose mean is
+// estimated again.
+void fold(const convolution& c, std::span<const std::uint32_t> kept, std::size_t channels,
+          const pare::prune::input_observer& seen, dense_tensors& tensors) {
+    dense_tensor& t = tensors.at(c.name + ".weight");
+    const std::size_t rows = t.shape[0], cols = t.values.size() / rows, taps = cols / channels;
+    std::vector<float> repaired(rows * kept.size() * taps), shift(rows);
+    const pare::matrix_view<float> weights(t.values.data(), rows, cols),
+        found(repaired.data(), rows, kept.size() * taps);
+    tools::value_of(pare::eigen::least_squares_repair{}.fold(weights, taps, kept, seen.sums().gram,
+                                                             found, shift),
+                    c.name);
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t i = 0; i < found.cols(); ++i)
+            weights(r, kept[i / taps] * taps + i % taps) = found(r, i);
+    if (!c.has_bias) return;
+    std::vector<float>& bias = tensors.at(c.name + ".bias").values;
+    for (std::size_t r = 0; r < rows; ++r) bias[r] += shift[r];
 }
 
-// Lets `next` read what is left of the channels that c writes.
-void fold(const convolution& c, const layer_parameters& trained, std::span<const std::uint8_t> kept,
-          const convolution& next, dense_tensors& tensors) {
-    const std::size_t n = kept.size(), cols = trained.weights.size() / n;
-    const std::vector<float> scale = or_else(trained.scale, n, 1.0f),
-                             offset = or_else(trained.bias, n, 0.0f);
-    std::vector<float> left = trained.weights, offset_left = offset, mix(n * n);
-    for (std::size_t r = 0; r < n; ++r)
-        if (kept[r] == 0) {
-            std::fill_n(left.data() + r * cols, cols, 0.0f);
-            offset_left[r] = 0.0f;
-        }
-    const pare::matrix_view<float> mixture(mix.data(), n, n);
-    const pare::eigen::filters whole{{trained.weights.data(), n, cols}, scale, offset};
-    tools::value_of(
-        pare::eigen::udfc{}.mixture(whole, {{left.data(), n, cols}, scale, offset_left}, mixture),
-        c.name);
-    dense_tensor& weights = tensors.at(next.name + ".weight");
-    tools::value_of(pare::eigen::fold(mixture, {weights.values.data(), weights.shape[0],
-                                                weights.values.size() / weights.shape[0]}),
-                    next.name);
-}
-
-// Where nothing but what treats channels one by one lies between two layers, the second takes in
-// what the first lost.
-void fold_all(const architecture& a, const network_channels& channels,
-              std::span<const std::uint8_t> kept, const network_parameters& trained,
+void fold_all(const checkpoint& whole, const network_channels& channels,
+              std::span<const std::uint8_t> kept, const layer_inputs& inputs,
               dense_tensors& tensors) {
-    const auto layer_at = [&](std::size_t step) {
-        const auto* const c = std::get_if<convolution>(&a.steps[step].what);
-        return c && !c->depthwise ? c : nullptr;
-    };
-    for (std::size_t i = 0; i < a.steps.size(); ++i)
-        for (std::size_t j = i + 1; layer_at(i) && j < a.steps.size(); ++j) {
-            if (!layer_at(j) || channels.reads[j] != channels.writes[i]) continue;
-            std::vector<std::uint8_t> left;
-            for (const std::uint32_t c : channels.graph.classes(channels.writes[i]))
-                left.push_back(kept[c]);
-            fold(*layer_at(i), trained.at(layer_at(i)->name), left, *layer_at(j), tensors);
-        }
+    const std::vector<step>& steps = whole.architecture().steps;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        const auto* const c = std::get_if<convolution>(&steps[i].what);
+        if (c == nullptr || c->depthwise) continue;
+        const auto classes = channels.graph.classes(channels.reads[i]);
+        std::vector<std::uint32_t> left;
+        for (std::uint32_t k = 0; k < classes.size(); ++k)
+            if (kept[classes[k]] != 0) left.push_back(k);
+        if (left.size() < classes.size())
+            fold(*c, left, classes.size(), *inputs.at(c->name), tensors);
+    }
 }
 
 checkpoint with_norms_of(const checkpoint& source, const images& calibration,
@@ -76,10 +67,10 @@ checkpoint with_norms_of(const checkpoint& source, const images& calibration,
 }  // namespace
 
 checkpoint cut_and_repair(const checkpoint& whole, const network_channels& channels,
-                          std::span<const std::uint8_t> kept, const images& calibration,
-                          pare::thread_pool& run) {
+                          std::span<const std::uint8_t> kept, const layer_inputs& inputs,
+                          const images& calibration, pare::thread_pool& run) {
     dense_tensors tensors = read_tensors(whole);
-    fold_all(whole.architecture(), channels, kept, read_parameters(whole), tensors);
+    fold_all(whole, channels, kept, inputs, tensors);
     const checkpoint folded(whole.name(), whole.architecture(), std::move(tensors));
     return with_norms_of(cut(folded, channels, kept), calibration, run);
 }

@@ -3,8 +3,8 @@
 #ifndef PARE_EXAMPLES_VISION_REPAIR_HPP
 #define PARE_EXAMPLES_VISION_REPAIR_HPP
 
+#include "calibrate.hpp"
 #include "channels.hpp"
-#include "dataset.hpp"
 
 #include <pare/core/thread_pool.hpp>
 
@@ -13,13 +13,15 @@
 
 namespace vision {
 
-/// cut(), whose layers make up for the channels that leave, as far as what is left lets them: they
-/// are approximated by those that stay, then batch norms are estimated again. No weight is trained.
-/// @param calibration  images
+/// cut(), whose layers make up for the channels that leave as far as what stays lets them: weights
+/// by least squares on what the whole network computes, then batch norms, estimated again. Nothing
+/// is trained.
+/// @param inputs       of the whole network's layers, with_gram and with_one
+/// @param calibration  images, for the norms
 /// @throws tools::failure
 checkpoint cut_and_repair(const checkpoint& whole, const network_channels& channels,
-                          std::span<const std::uint8_t> kept, const images& calibration,
-                          pare::thread_pool& run);
+                          std::span<const std::uint8_t> kept, const layer_inputs& inputs,
+                          const images& calibration, pare::thread_pool& run);
 
 }  // namespace vision
 

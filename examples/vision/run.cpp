@@ -119,6 +119,7 @@ class workbench {
     network whole_;
     std::map<tools::channel_recipe, network> cut_;
     images data_, calibration_;
+    layer_inputs inputs_;  // of the whole network, for repairs
 };
 
 // The network without the channels that a recipe removes.
@@ -127,8 +128,13 @@ network& workbench::without(const tools::channel_recipe& r) {
     if (found != cut_.end()) return found->second;
     const network_channels channels = channels_of(source().architecture());
     const auto kept = select_channels(source(), channels, r, calibration_, threads_);
-    checkpoint smaller = r.repair ? cut_and_repair(source(), channels, kept, calibration_, threads_)
-                                  : cut(source(), channels, kept);
+    if (!r.repair)
+        return cut_.try_emplace(r, cut(source(), channels, kept), o_, threads_).first->second;
+    if (inputs_.empty()) {
+        tools::progress bar("calibrating", n_calibration_batches(calibration_));
+        inputs_ = observe_inputs(dense(), calibration_, true, true, [&] { bar.advance(); });
+    }
+    checkpoint smaller = cut_and_repair(source(), channels, kept, inputs_, calibration_, threads_);
     return cut_.try_emplace(r, std::move(smaller), o_, threads_).first->second;
 }
 
