@@ -3,6 +3,8 @@
 #ifndef PARE_PRUNE_CHANNEL_OPERATION_HPP
 #define PARE_PRUNE_CHANNEL_OPERATION_HPP
 
+#include "../core/config.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -32,7 +34,7 @@ struct channel_operation {
     std::size_t head_dim = 0;
 
     /// What a model is given: it stays whole.
-    static constexpr channel_operation input(std::size_t channels) noexcept {
+    PARE_ALWAYS_INLINE static constexpr channel_operation input(std::size_t channels) noexcept {
         return {.what = kind::input, .channels = channels};
     }
     /// A product that mixes channels: weights (channels, inputs / groups * taps), a channel's taps
@@ -41,9 +43,11 @@ struct channel_operation {
     /// fully
     ///                   connected layer reads flat
     /// @param positions  outputs per channel (pixels, or 1), for multiply-adds
-    static constexpr channel_operation layer(std::size_t from, std::size_t channels,
-                                             std::size_t taps = 1, std::size_t positions = 1,
-                                             std::size_t groups = 1) noexcept {
+    PARE_ALWAYS_INLINE static constexpr channel_operation layer(std::size_t from,
+                                                                std::size_t channels,
+                                                                std::size_t taps = 1,
+                                                                std::size_t positions = 1,
+                                                                std::size_t groups = 1) noexcept {
         return {.what = kind::layer,
                 .reads = {from},
                 .channels = channels,
@@ -52,9 +56,9 @@ struct channel_operation {
                 .groups = groups};
     }
     /// A filter, or several side by side, for each channel: weights (channels, taps).
-    static constexpr channel_operation depthwise(std::size_t from, std::size_t channels,
-                                                 std::size_t taps,
-                                                 std::size_t positions = 1) noexcept {
+    PARE_ALWAYS_INLINE static constexpr channel_operation depthwise(
+        std::size_t from, std::size_t channels, std::size_t taps,
+        std::size_t positions = 1) noexcept {
         return {.what = kind::depthwise,
                 .reads = {from},
                 .channels = channels,
@@ -62,34 +66,38 @@ struct channel_operation {
                 .positions = positions};
     }
     /// A sum or a product of channel i with channel i: residuals, gates.
-    static constexpr channel_operation elementwise(std::size_t a, std::size_t b) noexcept {
+    PARE_ALWAYS_INLINE static constexpr channel_operation elementwise(std::size_t a,
+                                                                      std::size_t b) noexcept {
         return {.what = kind::elementwise, .reads = {a, b}};
     }
     /// The channels of a, then those of b.
-    static constexpr channel_operation concatenation(std::size_t a, std::size_t b) noexcept {
+    PARE_ALWAYS_INLINE static constexpr channel_operation concatenation(std::size_t a,
+                                                                        std::size_t b) noexcept {
         return {.what = kind::concatenation, .reads = {a, b}};
     }
     /// Zeros for channels that are lacking, `front` of them before the others: shortcuts of He et
     /// al., arXiv:1512.03385, option A.
-    static constexpr channel_operation padding(std::size_t from, std::size_t channels,
-                                               std::size_t front) noexcept {
+    PARE_ALWAYS_INLINE static constexpr channel_operation padding(std::size_t from,
+                                                                  std::size_t channels,
+                                                                  std::size_t front) noexcept {
         return {.what = kind::padding, .reads = {from}, .channels = channels, .front = front};
     }
     /// Heads of head_dim channels, several query heads in a row for each key and value head; writes
     /// as many channels as q has. A key and value head goes with its query heads.
-    static constexpr channel_operation attention(std::size_t q, std::size_t k, std::size_t v,
-                                                 std::size_t head_dim) noexcept {
+    PARE_ALWAYS_INLINE static constexpr channel_operation attention(std::size_t q, std::size_t k,
+                                                                    std::size_t v,
+                                                                    std::size_t head_dim) noexcept {
         return {.what = kind::attention, .reads = {q, k, v}, .head_dim = head_dim};
     }
     /// What the outside reads: it stays whole.
-    static constexpr channel_operation output(std::size_t from) noexcept {
+    PARE_ALWAYS_INLINE static constexpr channel_operation output(std::size_t from) noexcept {
         return {.what = kind::output, .reads = {from}};
     }
 
-    constexpr bool has_weights() const noexcept {
+    PARE_ALWAYS_INLINE constexpr bool has_weights() const noexcept {
         return what == kind::layer || what == kind::depthwise;
     }
-    constexpr std::size_t n_reads() const noexcept {
+    PARE_ALWAYS_INLINE constexpr std::size_t n_reads() const noexcept {
         switch (what) {
             case kind::input:
                 return 0;

@@ -90,7 +90,7 @@ inline result<removal_order> removal_order::make(const channel_graph& graph,
     make_array(pool_sizes, graph.n_groups(), ok);
     if (!ok) return error{errc::out_of_memory, "channel_selection: an allocation failed"};
 
-    const auto order = made.order_.span();
+    std::uint32_t* const order = made.order_.data();
     n = 0;
     for (std::uint32_t c = 0; c < graph.n_classes(); ++c) {
         if (graph.group(c) == channel_graph::fixed) continue;
@@ -107,7 +107,7 @@ inline result<removal_order> removal_order::make(const channel_graph& graph,
         g.least = least == 0 ? 1 : least;
     }
     const auto pool = [&](std::uint32_t c) { return pools[graph.group(c)]; };
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    std::sort(order, order + n, [&](std::uint32_t a, std::uint32_t b) {
         if (pool(a) != pool(b)) return pool(a) < pool(b);
         return scores[a] != scores[b] ? scores[a] < scores[b] : a > b;
     });
@@ -116,7 +116,7 @@ inline result<removal_order> removal_order::make(const channel_graph& graph,
         rank = i > 0 && pool(order[i]) == pool(order[i - 1]) ? rank + 1 : 1;
         places[order[i]] = {rank, pool_sizes[pool(order[i])]};
     }
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    std::sort(order, order + n, [&](std::uint32_t a, std::uint32_t b) {
         const std::uint64_t x = places[a].rank * places[b].of, y = places[b].rank * places[a].of;
         return x != y ? x < y : pool(a) < pool(b);
     });
