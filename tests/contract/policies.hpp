@@ -5,6 +5,7 @@
 
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
+#include <pare/kv/by_value.hpp>
 #include <pare/kv/cam.hpp>
 #include <pare/kv/h2o.hpp>
 #include <pare/kv/key_norm.hpp>
@@ -72,7 +73,7 @@ using kv_policies =
                kv::policy<kv::random_tokens>, kv::policy<kv::a2sf, kv::pyramid>,
                kv::policy<kv::a2sf, kv::ada<>>, kv::policy<kv::snapkv, kv::ada<kv::pyramid>>,
                kv::policy<kv::h2o, kv::zipvl>, kv::policy<kv::tova, kv::zipvl>,
-               kv::policy<kv::a2sf, kv::uniform, kv::cam>>;
+               kv::policy<kv::a2sf, kv::uniform, kv::cam>, kv::policy<kv::by_value<kv::a2sf>>>;
 
 }  // namespace pare::testing
 

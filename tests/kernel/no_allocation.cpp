@@ -5,8 +5,12 @@
 #include <pare/kernel/convolution.hpp>
 #include <pare/kernel/depthwise.hpp>
 #include <pare/kernel/gemm.hpp>
+#include <pare/kernel/token_select.hpp>
 #include <pare/kv/ada.hpp>
+#include <pare/kv/cam.hpp>
+#include <pare/kv/h2o.hpp>
 #include <pare/kv/snapkv.hpp>
+#include <pare/kv/zipvl.hpp>
 
 #include "support/catch.hpp"
 #include "support/kv.hpp"
@@ -17,6 +21,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define PARE_TEST_SANITIZED
@@ -169,6 +174,55 @@ TEST_CASE("a cache allocates nothing once it is made: append, attend, fork, trun
     cache->clear();
     const int after = n_allocations;
     CHECK(done == 121);
+    CHECK(after == before);
+}
+
+TEST_CASE("tiers, merging, a selector, swap and renumber allocate nothing either") {
+    namespace kv = pare::kv;
+    constexpr std::size_t dim = 16;
+    constexpr kv::shape s{
+        .layers = 2, .query_heads = 6, .kv_heads = 3, .head_dim = dim, .sequences = 2, .tiers = 2};
+    const std::vector<kv::block_layout> layouts{{kv::element::f16, kv::element::f16, dim},
+                                                {.keys = kv::element::i8,
+                                                 .values = kv::element::i4,
+                                                 .head_dim = dim,
+                                                 .keys_per_channel = true}};
+    using policy = kv::policy<kv::h2o, kv::zipvl, kv::cam>;
+    const policy p{.budget = {0.95f, 80},
+                   .sinks = 2,
+                   .recent_share = 0.1f,
+                   .every = 4,
+                   .granularity = 2,
+                   .tier_shares = {0.4f},
+                   .merging = {.window = 4}};
+    pool_memory memory(1 << 14, 96);
+    auto cache = kv::cache<policy, pare::token_select>::make(
+        s, layouts, p, 50, memory.pool(), {.tokens = 40, .first = 4, .recent = 8});
+    REQUIRE(cache);
+    const matrix rows = matrix::uniform(50, 48, 1), queries = matrix::uniform(50, 96, 2);
+    const std::vector<double> frequencies(dim / 2, 0.5);
+    matrix out(50, 96);
+    int done = 0;
+    const int before = n_allocations;
+    for (int step = 0; step < 60; ++step) {
+        const std::size_t n = step < 4 ? 50 : 1;
+        for (std::size_t layer = 0; layer < 2; ++layer) {
+            const auto kv_rows = rows.view().block(0, 0, n, 48);
+            done += cache->append(layer, kv_rows, kv_rows).has_value();
+            done += cache
+                        ->attend(layer, queries.view().block(0, 0, n, 96),
+                                 out.view().block(0, 0, n, 96))
+                        .has_value();
+        }
+        if (step % 20 == 19) {
+            done += cache->fork(0, 1).has_value();
+            done += cache->swap(0, 1).has_value();
+            done += cache->renumber({frequencies, kv::pairing::half_split}).has_value();
+        }
+    }
+    const int after = n_allocations;
+    CHECK(done == 60 * 4 + 3 * 3);
+    CHECK(cache->tokens().view(0, 1, 2, 1).size > 0);
     CHECK(after == before);
 }
 

@@ -35,7 +35,7 @@ inline namespace PARE_ARCH_NAMESPACE {
 /// How densities become widths is ours: a layer asks sqrt(density) of either side, density of one
 /// side where the other is fixed or the same; a width is the geometric mean of what its layers ask,
 /// each with the weight of its size; and the shares to one power, the least, are such that the
-/// model keeps no more weights than the densities say, unless single channels do.
+/// model keeps no more weights than the densities say, unless the narrowest widths do.
 struct pre_cropping {
     std::size_t multiple = 1;  ///< channels are a multiple of it where as many are there
 

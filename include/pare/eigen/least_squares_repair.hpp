@@ -28,9 +28,7 @@ struct least_squares_repair {
     /// Offline: allocates 8 bytes for each pair of a kept feature and a feature, and 16 for each of
     /// a feature and an output, and what Eigen's products need on top: when Eigen gets no memory
     /// for that the program ends.
-    /// @param weights   (outputs, channels * taps) of the layer as trained, a channel's taps side
-    /// by
-    ///                  side
+    /// @param weights   (outputs, channels * taps) of the layer as trained, taps side by side
     /// @param kept      (channels kept), ascending
     /// @param gram      (features, features) X^T X over calibration tokens, features = channels *
     ///                  taps: what prune::input_observer collects; one more feature, last and

@@ -15,7 +15,9 @@ namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 /// first order, when the filter becomes zero. Molchanov et al., "Importance Estimation for Neural
 /// Network Pruning", arXiv:1906.10771: the root of what a filter's parameters contribute together,
 /// (sum of w g)^2. They average the square over minibatches; here the gradient is that of all
-/// images at once.
+/// images at once. On images that a network has learned by heart gradients vanish, and with them
+/// what this knows; a column for the biases beside both matrices makes it their gate behind a batch
+/// norm.
 struct taylor {
     static constexpr bool needs_gradients = true;
 

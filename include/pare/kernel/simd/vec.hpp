@@ -109,6 +109,23 @@ inline vecf to_floats(veci x) noexcept {
 #endif
 }
 
+/// Signed whole numbers divided by 2^N, rounded down.
+template <int N>
+veci signed_shift_right(veci x) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_srai_epi32(x, N);
+#elif defined(__AVX2__)
+    return _mm256_srai_epi32(x, N);
+#elif defined(__SSE2__) && !defined(__AVX__)
+    return _mm_srai_epi32(x, N);
+#elif defined(__aarch64__)
+    return vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(x), N));
+#else
+    const veci sign(1u << (31 - N));
+    return ((x >> N) ^ sign) - sign;
+#endif
+}
+
 /// The largest element, and the sum of all: as a tree, for the latency of a chain is felt.
 inline float largest_of(vecf x) noexcept {
 #if defined(__AVX512F__)
