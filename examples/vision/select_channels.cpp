@@ -52,39 +52,72 @@ layer_values mean_activations(const checkpoint& whole, const images& from, pare:
     return means;  // but for the number of outputs, which is the same for all channels of a layer
 }
 
-layer_values gradients(const checkpoint& whole, const images& from, pare::thread_pool& run) {
-    layer_values found;
-    auto all = gradients_of(whole.architecture(), read_parameters(whole), from, run);
-    for (auto& [name, g] : all.layers) found[name] = std::move(g.weights);
-    return found;
+// A matrix (channels, ...), and a column for the biases: together what a gate behind the batch norm
+// multiplies, for `taylor`.
+std::vector<float> joined(const std::vector<float>& weights, const std::vector<float>& biases,
+                          std::size_t channels) {
+    const std::size_t cols = weights.size() / channels;
+    std::vector<float> all;
+    for (std::size_t c = 0; c < channels; ++c) {
+        const auto row = std::span(weights).subspan(c * cols, cols);
+        all.insert(all.end(), row.begin(), row.end());
+        all.push_back(biases.empty() ? 0.0f : biases[c]);
+    }
+    return all;
+}
+
+/// What criteria ask of a network on calibration images, by layer.
+struct layer_observations {
+    layer_values activations;
+    layer_values parameters, gradients;  // joined
+};
+
+layer_observations observe(tools::criterion_kind kind, const checkpoint& whole, const images& from,
+                           pare::thread_pool& run) {
+    layer_observations seen;
+    if (kind == tools::criterion_kind::activation)
+        seen.activations = mean_activations(whole, from, run);
+    if (kind != tools::criterion_kind::taylor) return seen;
+    const network_parameters parameters = read_parameters(whole);
+    const network_gradients all = gradients_of(whole.architecture(), parameters, from, run);
+    for (const auto& [name, g] : all.layers) {
+        const layer_parameters& p = parameters.at(name);
+        seen.parameters[name] = joined(p.weights, p.bias, g.bias.size());
+        seen.gradients[name] = joined(g.weights, g.bias, g.bias.size());
+    }
+    return seen;
 }
 
 // Scores of a layer's channels; none where it lacks what the criterion reads.
 template <pare::prune::channel_criterion Criterion>
 std::vector<float> scores_of(const Criterion& criterion, const checkpoint& whole,
-                             const convolution& c, const layer_values& seen) {
+                             const convolution& c, const layer_observations& seen) {
     namespace prune = pare::prune;
     const auto read = [&](const std::string& name) {
         return tools::read_floats(whole.tensor(name).dense());
     };
-    const std::vector<float> weights = read(c.name + ".weight");
     const std::size_t rows = whole.tensor(c.name + ".weight").shape()[0];
-    prune::channel_observation layer{.weights = {weights.data(), rows, weights.size() / rows}};
-    std::vector<float> gains;
+    const auto by_channel = [&](const std::vector<float>& values) {
+        return pare::matrix_view<const float>(values.data(), rows, values.size() / rows);
+    };
+    std::vector<float> scores(rows), weights, gains;
+    prune::channel_observation layer{};
+    if constexpr (prune::needs_channel_gradients<Criterion>) {
+        layer.weights = by_channel(seen.parameters.at(c.name));
+        layer.gradients = by_channel(seen.gradients.at(c.name));
+    } else layer.weights = by_channel(weights = read(c.name + ".weight"));
     if constexpr (prune::needs_norm<Criterion>) {
         if (c.norm.empty()) return {};
         layer.gains = gains = read(c.norm + ".weight");
     }
-    if constexpr (prune::needs_activations<Criterion>) layer.activations = seen.at(c.name);
-    if constexpr (prune::needs_channel_gradients<Criterion>)
-        layer.gradients = {seen.at(c.name).data(), rows, weights.size() / rows};
-    std::vector<float> scores(rows);
+    if constexpr (prune::needs_activations<Criterion>)
+        layer.activations = seen.activations.at(c.name);
     criterion.score(layer, scores);
     return scores;
 }
 
 std::vector<float> score(tools::criterion_kind kind, const checkpoint& whole, const convolution& c,
-                         const layer_values& seen) {
+                         const layer_observations& seen) {
     const auto by = [&](const auto& criterion) { return scores_of(criterion, whole, c, seen); };
     switch (kind) {
         case tools::criterion_kind::l1:
@@ -135,11 +168,8 @@ std::vector<std::uint32_t> pools_of(const architecture& a, const network_channel
 std::vector<std::uint8_t> select_channels(const checkpoint& whole, const network_channels& channels,
                                           const tools::channel_recipe& r, const images& calibration,
                                           pare::thread_pool& run) {
-    using enum tools::criterion_kind;
     const architecture& a = whole.architecture();
-    layer_values seen;
-    if (r.criterion == activation) seen = mean_activations(whole, calibration, run);
-    if (r.criterion == taylor) seen = gradients(whole, calibration, run);
+    const layer_observations seen = observe(r.criterion, whole, calibration, run);
     const std::size_t n_operations = channels.graph.operations().size();
     std::vector<std::vector<float>> scores(n_operations);
     for (std::size_t i = 0; i < a.steps.size(); ++i)
@@ -150,9 +180,10 @@ std::vector<std::uint8_t> select_channels(const checkpoint& whole, const network
 
     std::vector<float> classes(channels.graph.n_classes());
     const std::vector<std::span<const float>> rows(scores.begin(), scores.end());
-    tools::value_of(pare::prune::channel_scores{.relative = r.criterion != bn_gamma}.combine(
-                        channels.graph, rows, classes),
-                    whole.name());
+    tools::value_of(
+        pare::prune::channel_scores{.relative = r.criterion != tools::criterion_kind::bn_gamma}
+            .combine(channels.graph, rows, classes),
+        whole.name());
     std::vector<std::uint8_t> kept(classes.size());
     const pare::prune::channel_selection selection{
         .share = r.share, .multiple = r.multiple, .least = 0.1f};
