@@ -53,10 +53,10 @@ class few_sums {
     template <class Layout>
     void add(const Layout& w, std::size_t first, std::size_t end, auto&& copy) noexcept {
         using kernel = simd::n_m_rows<packed::n_m<Layout::n, Layout::m, float>, 1, 1>;
-        constexpr std::size_t grain_cols =
-            (packed::is_coded<typename Layout::value_type> ? std::lcm(32, Layout::n)
-                                                           : kernel::grain) /
-            Layout::n * Layout::m;
+        constexpr std::size_t grain_cols = (packed::is_coded<typename Layout::value_type>
+                                                ? std::lcm(std::size_t{32}, std::size_t{Layout::n})
+                                                : kernel::grain) /
+                                           Layout::n * Layout::m;
         constexpr std::size_t pad = kernel::padding;
         constexpr std::size_t near_cols =
             grain_cols * few_tokens > 4096 ? grain_cols * few_tokens : 4096;
@@ -104,11 +104,11 @@ class few_sums {
                         });
                     }
             } else {
-                const auto add_tiles = [&]<std::size_t Tokens, std::size_t Tiles>(std::size_t tile,
+                const auto add_tiles = [&]<std::size_t Tokens, std::size_t Tiles>(std::size_t at,
                                                                                   std::size_t t) {
                     simd::n_m_rows<Layout, Tokens, Tiles>::add(
-                        w, tile, steps, steps_end, &near_x[t * stride], stride,
-                        &sums_[((tile - first) * tokens_ + t) * packed::tile_rows], tokens_);
+                        w, at, steps, steps_end, &near_x[t * stride], stride,
+                        &sums_[((at - first) * tokens_ + t) * packed::tile_rows], tokens_);
                 };
                 // Memory is read fastest from two places; indices are one beside the values.
                 if constexpr (Layout::index_bits == 0)
