@@ -51,6 +51,8 @@
 #include "prune/v_n_m.hpp"
 #include "prune/wanda.hpp"
 #include "quant/scaled.hpp"
+#include "tune/race.hpp"
+#include "tune/roofline.hpp"
 #include "version.hpp"
 
 #endif  // PARE_PARE_HPP
