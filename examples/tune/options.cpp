@@ -51,7 +51,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     options o;
     std::vector<std::string> recipes = usual;
     std::vector<std::size_t> tokens{1, 64}, threads{1};
-    o.wanted.error = 0.02;
+    o.wanted.error = 0.1;
     bool list_recipes = false;
 
     CLI::App app(about, "pare_tune");

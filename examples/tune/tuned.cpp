@@ -8,6 +8,8 @@
 
 #include <pare/tune/race.hpp>
 
+#include <time.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -17,6 +19,13 @@ namespace tuner {
 namespace {
 
 using pare::tune::candidate;
+
+// Of the process: being interrupted does not count.
+double processor_seconds() {
+    timespec used{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return static_cast<double>(used.tv_sec) + 1e-9 * static_cast<double>(used.tv_nsec);
+}
 
 // What a recipe packs, whose time is what matters: not which weights it keeps.
 tools::recipe uncalibrated(tools::recipe r) {
@@ -96,7 +105,10 @@ timed time_products(const tuned& t, const std::vector<std::size_t>& which, const
     };
     const pare::tune::schedule s = schedule_for(n_copies, o.rounds, run);
     std::vector<double> scratch(race_scratch(which.size(), s));
-    tools::value_of(pare::tune::race(measured.field, s, scratch, run), "timing");
+    tools::value_of(in.threads == 1
+                        ? pare::tune::race(measured.field, s, scratch, run, processor_seconds)
+                        : pare::tune::race(measured.field, s, scratch, run),
+                    "timing");
     measured.chosen = tools::value_of(choose(measured.field, o.wanted), "timing");
     for (const candidate& c : measured.field)
         measured.roofs.push_back(pare::tune::roofline::of(
