@@ -13,6 +13,14 @@
 
 namespace tuner {
 
+/// Tells the time of work on so many threads, in seconds: of one the processor's, which being
+/// interrupted does not count for.
+struct stopwatch {
+    std::size_t threads;
+
+    double operator()() const noexcept;
+};
+
 /// What this machine can do at most, measured when it is first asked for.
 class machine {
   public:

@@ -8,8 +8,6 @@
 
 #include <pare/tune/race.hpp>
 
-#include <time.h>
-
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -19,13 +17,6 @@ namespace tuner {
 namespace {
 
 using pare::tune::candidate;
-
-// Of the process: being interrupted does not count.
-double processor_seconds() {
-    timespec used{};
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    return static_cast<double>(used.tv_sec) + 1e-9 * static_cast<double>(used.tv_nsec);
-}
 
 // What a recipe packs, whose time is what matters: not which weights it keeps.
 tools::recipe uncalibrated(tools::recipe r) {
@@ -62,7 +53,6 @@ candidate as_candidate(const packed_shape& packed, const layer_shape& shape, std
 // So many that a turn takes half a millisecond, and whole passes over the copies.
 pare::tune::schedule schedule_for(std::size_t n_copies, std::size_t rounds, const auto& run) {
     const pare::tune::steady_seconds now;
-    run(0, 0);
     const double before = now();
     for (std::size_t copy = 0; copy < n_copies; ++copy) run(0, copy);
     const double pass = std::max(now() - before, 1e-7);
@@ -103,11 +93,10 @@ timed time_products(const tuned& t, const std::vector<std::size_t>& which, const
     const auto run = [&](std::size_t i, std::size_t copy) {
         between.run(products[i][copy], threads);
     };
+    for (std::size_t i = 0; i < which.size(); ++i) run(i, 0);  // what a race cannot: throw
     const pare::tune::schedule s = schedule_for(n_copies, o.rounds, run);
     std::vector<double> scratch(race_scratch(which.size(), s));
-    tools::value_of(in.threads == 1
-                        ? pare::tune::race(measured.field, s, scratch, run, processor_seconds)
-                        : pare::tune::race(measured.field, s, scratch, run),
+    tools::value_of(pare::tune::race(measured.field, s, scratch, run, stopwatch{in.threads}),
                     "timing");
     measured.chosen = tools::value_of(choose(measured.field, o.wanted), "timing");
     for (const candidate& c : measured.field)
