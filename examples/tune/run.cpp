@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <map>
 #include <numeric>
-#include <set>
 #include <thread>
 #include <utility>
 
