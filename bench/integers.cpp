@@ -10,24 +10,13 @@ namespace bench {
 
 namespace {
 
-template <int N, int M, class T>
-std::span<const std::uint32_t> all_words(const pare::packed::n_m<N, M, T>& w) {
-    return {w.indices, w.n_words(w.rows, w.cols)};
-}
-template <int N, int M, class T>
-std::span<const std::uint32_t> all_words(const pare::packed::hinm<N, M, T>& w) {
-    return {w.indices, w.n_words(w)};
-}
-
 template <class Recipe>
 entry integers(const std::string& name, const Recipe& recipe, bool one_token) {
     using T = typename decltype(Recipe::codec)::value_type;
     const auto make = [=](problem& p) {
         const auto& format = p.packed(name + std::string(pare::packed::storage_name<T>()), recipe);
         const auto view = format.layer.view();
-        const auto words = all_words(view);
-        const auto values =
-            std::span(view.values, (view.required_bytes() - words.size_bytes()) / 4);
+        const auto [values, words] = arrays(view);
         const std::size_t values_bytes = (values.size_bytes() + 63) / 64 * 64;
         auto memory = std::make_shared<std::vector<std::byte>>(
             pare::quantised_tokens::required_bytes(p.size.batch, p.size.cols));

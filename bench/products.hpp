@@ -7,6 +7,7 @@
 #include <pare/core/random.hpp>
 #include <pare/pare.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -16,7 +17,7 @@ namespace bench {
 template <int N, int M, class T>
 auto arrays(const pare::packed::n_m<N, M, T>& w) {
     return std::pair(std::span(w.values, w.n_values(w.rows, w.cols)),
-                     std::span(w.indices, w.n_indices(w.rows, w.cols)));
+                     std::span(w.indices, w.n_words(w.rows, w.cols)));
 }
 template <int N, int M, class T>
 auto arrays(const pare::packed::hinm<N, M, T>& w) {
@@ -44,8 +45,8 @@ struct any_order {
     }
 };
 
-/// In place of a selection, which takes seconds too: as many blocks in every column, at random
-/// rows.
+/// In place of a selection, which takes seconds too: as many blocks in every column, or one less,
+/// at random rows.
 template <int B>
 struct any_blocks {
     static constexpr int block_rows = B;
@@ -54,15 +55,19 @@ struct any_blocks {
     pare::status check() const noexcept { return {}; }
     void select(pare::matrix_view<const float> scores, pare::prune::mask_view kept) const noexcept {
         const std::size_t rows = scores.rows();
-        const auto n = static_cast<std::size_t>(static_cast<double>(rows) *
-                                                (1.0 - static_cast<double>(sparsity)) / B);
+        const double share = static_cast<double>(rows) * (1.0 - static_cast<double>(sparsity)) / B;
+        const auto before = [&](std::size_t c) {
+            return static_cast<std::size_t>(share * static_cast<double>(c));
+        };
         pare::random draw(1);
-        for (std::size_t c = 0; c < scores.cols(); ++c)
-            for (std::size_t r = 0, left = n, places = rows - n * (B - 1); r < rows; --places) {
+        for (std::size_t c = 0; c < scores.cols(); ++c) {
+            std::size_t left = std::min(before(c + 1) - before(c), rows / B);
+            for (std::size_t r = 0, places = rows - left * (B - 1); r < rows; --places) {
                 const bool begins = draw.below(places) < left;  // `left` of the places begin one
                 for (std::size_t i = 0; i < (begins ? B : 1); ++i) kept.set(r++, c, begins);
                 left -= begins;
             }
+        }
     }
 };
 
@@ -73,14 +78,23 @@ std::size_t n_stored(const pare::packed::layout auto& w) {
     return n;
 }
 
+/// "f16", "i8": of what a codec makes.
+template <class Codec>
+std::string type_name() {
+    using T = typename Codec::value_type;
+    if constexpr (pare::packed::is_coded<T>) return std::string(T::code::name);
+    else return std::string(pare::dtype_name<T>());
+}
+
 /// pare's own kernel over one packed format as an entry. `product(weights, x, y, executor)` is gemm
 /// or gemv; `features`: with x and y by feature whatever the shape says.
 template <class Recipe, class Product>
 entry own(const std::string& kernel_name, const Recipe& recipe, bool features,
           std::function<bool(const shape&)> applies, Product product) {
-    using T = typename decltype(Recipe::codec)::value_type;
+    using codec = decltype(Recipe::codec);
+    using element = pare::packed::element_of<typename codec::value_type>;
     const auto make = [=](problem& p) {
-        const auto& format = p.packed(kernel_name + std::string(pare::dtype_name<T>()), recipe);
+        const auto& format = p.packed(kernel_name + type_name<codec>(), recipe);
         const auto view = format.layer.view();
         const auto [values, words] = arrays(view);
         const std::size_t values_bytes = (values.size_bytes() + 63) / 64 * 64;
@@ -97,7 +111,7 @@ entry own(const std::string& kernel_name, const Recipe& recipe, bool features,
         k.run = [product, view, values_bytes, pool, x = p.x(by_feature),
                  y = p.y_view(by_feature)](const std::byte* weights) {
             const auto w =
-                view.over(reinterpret_cast<const T*>(weights),
+                view.over(reinterpret_cast<const element*>(weights),
                           reinterpret_cast<const std::uint32_t*>(weights + values_bytes));
             const pare::status done =
                 *pool ? product(w, x, y, **pool) : product(w, x, y, pare::serial{});
@@ -107,7 +121,7 @@ entry own(const std::string& kernel_name, const Recipe& recipe, bool features,
         forms.push_back(std::move(k));
         return forms;
     };
-    return {kernel_name, std::string(pare::dtype_name<T>()), std::move(applies), make};
+    return {kernel_name, type_name<codec>(), std::move(applies), make};
 }
 
 /// All formats of one verb.

@@ -43,6 +43,17 @@ bool read_count(arguments args, kv_recipe& r) {
     return args.size() == 1 && read_number(args[0], r.*Member) && r.*Member >= Least;
 }
 
+bool read_keep(arguments args, kv_recipe& r) {
+    for (std::size_t i = 0; i + 1 < args.size(); i += 2) {
+        pare::kv::position_range range{};
+        if (!read_number(args[i], range.first) || !read_number(args[i + 1], range.end) ||
+            range.first >= range.end)
+            return false;
+        r.keep.push_back(range);
+    }
+    return !args.empty() && args.size() % 2 == 0;
+}
+
 bool read_element(std::string_view name, element& e) {
     constexpr std::string_view names[] = {"f32", "f16", "bf16", "i8", "i4"};
     for (std::size_t i = 0; i < std::size(names); ++i)
@@ -113,11 +124,15 @@ constexpr part<kv_recipe> parts[] = {
     {"sinks", "sinks", "sinks:N", "the first N tokens stay", read_count<&kv_recipe::sinks, 1>},
     {"recent", "recent", "recent:N", "the newest N tokens stay at least",
      read_count<&kv_recipe::recent, 1>},
+    {"keep", "keep", "keep:FROM:TO...", "tokens FROM to TO - 1 stay", read_keep},
     {"pace", "every", "every:N", "evicts N tokens at a time", read_count<&kv_recipe::every, 1>},
     {"chunks", "chunks", "chunks:N", "N positions leave together, by their mean score",
      read_count<&kv_recipe::granularity, 1>},
     {"heads", "max", "max", "largest, not mean, attention of the query heads of a group",
      set<&kv_recipe::across, reduction::max>},
+    {"heads", "sum", "sum", "their sum", set<&kv_recipe::across, reduction::sum>},
+    {"ranking", "by_value", "by_value", "sums of a2sf times the mean |number| of the token's value",
+     set<&kv_recipe::by_value, true>},
     {"storage", "f32", "f32", "keys and values as 32-bit floats (default)", set_both<element::f32>},
     {"storage", "f16", "f16", "as IEEE half precision", set_both<element::f16>},
     {"storage", "bf16", "bf16", "as bfloat16", set_both<element::bf16>},
@@ -134,7 +149,7 @@ constexpr part<kv_recipe> parts[] = {
      read_selection<kv_reading::lserve>},
     {"reading", "token_select", "token_select:N",
      "of `full`: N tokens by vote, first and newest N/8", read_selection<kv_reading::token_select>},
-    {"merging", "cam", "cam:W", "adds values that leave to the W that follow (attention policies)",
+    {"merging", "cam", "cam:W", "adds values that leave to the W that follow",
      read_count<&kv_recipe::merging_window, 1>},
     {"demotion", "demote", "demote:S:TYPE...",
      "share S of the budget as it came, lower scores as TYPE", read_demotion<false>},
@@ -160,6 +175,12 @@ kv_recipe parse_kv_recipe(std::string_view text) {
         refuse(words, text, text, "needs all channels of the keys");
     if (r.reading != kv_reading::all && r.scorer != kv_scorer::full)
         refuse(words, text, text, "reads a part of what is kept: with `full` only");
+    const bool sums_attention = r.scorer == kv_scorer::a2sf || r.scorer == kv_scorer::h2o ||
+                                r.scorer == kv_scorer::tova || r.scorer == kv_scorer::snapkv;
+    if (!sums_attention && (r.budget == kv_budget::zipvl || r.merging_window != 0))
+        refuse(words, text, text, "needs a policy of attention for zipvl and cam");
+    if (r.by_value && r.scorer != kv_scorer::a2sf)
+        refuse(words, text, text, "weighs sums of a2sf alone");
     if (r.scorer == kv_scorer::snapkv && r.recent < r.observed) r.recent = r.observed;
     return r;
 }

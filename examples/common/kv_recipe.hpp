@@ -4,6 +4,7 @@
 #define PARE_EXAMPLES_COMMON_KV_RECIPE_HPP
 
 #include <pare/kv/concepts.hpp>
+#include <pare/kv/policy.hpp>
 #include <pare/kv/shape.hpp>
 
 #include <array>
@@ -35,12 +36,14 @@ struct kv_recipe {
     std::string text = "full";  ///< as written
     kv_scorer scorer = kv_scorer::full;
     float forgetting = 1.0f;   ///< of a2sf
+    bool by_value = false;     ///< of a2sf
     bool mean = false;         ///< of h2o
     std::size_t observed = 0;  ///< of snapkv
     kv_budget budget = kv_budget::uniform;
     float mass = 1.0f;  ///< of zipvl
     std::size_t sinks = 0, recent = 0, every = 1, granularity = 1;
     float recent_share = 0.0f;
+    std::vector<pare::kv::position_range> keep{};
     pare::kv::element keys = pare::kv::element::f32, values = pare::kv::element::f32;
     bool keys_per_channel = false, hadamard = false;
     pare::kv::reduction across = pare::kv::reduction::mean;

@@ -70,9 +70,11 @@ std::optional<options> parse_options(int argc, char** argv) {
     CLI::App* const record = app.add_subcommand("record", "Write what attention reads to a file");
     add_source(*record, o);
     record->add_option("--out", o.out, "A safetensors file")->required();
+    tools::add_threads(*record, o.threads);
     CLI::App* const replay = app.add_subcommand("replay", "Replay such a file");
     replay->add_option("trace", o.trace, "A safetensors file of record")->required();
     add_replay(*replay, o, caches);
+    tools::add_threads(*replay, o.threads);
     if (!tools::parse(app, argc, argv)) return std::nullopt;
     for (const CLI::App* const command : app.get_subcommands())
         for (const CLI::Option* const given : app.get_options())

@@ -70,6 +70,8 @@ study replay_all(const trace& t, const std::string& name, const options& o) {
     if (s.map_layer >= t.shape.n_layers || s.map_head >= t.shape.n_kv_heads)
         throw tools::usage_error("--map-layer, --map-head: " + title(s));
     const std::vector<llm::cache_options> caches = all_caches(o);
+    for (const llm::cache_options& cache : caches)
+        llm::make_cache(t.shape, cache, s.n_tokens, 1);  // refuses what is impossible
     tools::progress bar("replaying", t.shape.n_layers + caches.size() * s.n_tokens);
     pare::thread_pool threads(o.threads);
     const full_attention full(t, [&] { bar.advance(); });

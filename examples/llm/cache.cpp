@@ -9,6 +9,7 @@
 #include <pare/kernel/token_select.hpp>
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
+#include <pare/kv/by_value.hpp>
 #include <pare/kv/cache_bytes.hpp>
 #include <pare/kv/cam.hpp>
 #include <pare/kv/h2o.hpp>
@@ -22,6 +23,7 @@
 
 #include <algorithm>
 #include <span>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -64,14 +66,16 @@ class cache_of final : public cache {
     /// @param capacity  tokens of the longest sequence
     cache_of(const config& c, const tools::kv_recipe& r, const Policy& policy, std::size_t capacity,
              std::size_t chunk, const Selector& how = {})
-        : about_("the cache '" + r.text + "'"), n_bytes_(bytes_for(c, r, policy, capacity, chunk)),
+        : about_("the cache '" + r.text + "'"), keep_(r.keep),
+          n_bytes_(bytes_for(c, r, policy, capacity, chunk)),
           memory_(std::make_unique_for_overwrite<std::byte[]>(n_bytes_)),
           pool_(value_of(
               kv::pool::make({memory_.get(), n_bytes_}, kv::page_bytes_for(layouts_of(c, r))),
               about_)),
-          cache_(value_of(kv::cache<Policy, Selector>::make(shape_of(c, r), layouts_of(c, r),
-                                                            policy, chunk, pool_, how),
-                          about_)) {}
+          cache_(
+              value_of(kv::cache<Policy, Selector>::make(shape_of(c, r), layouts_of(c, r),
+                                                         keeping(policy, keep_), chunk, pool_, how),
+                       about_)) {}
 
     void append(std::size_t layer, pare::matrix_view<const float> keys,
                 pare::matrix_view<const float> values) override {
@@ -88,6 +92,10 @@ class cache_of final : public cache {
     const kv::store& tokens() const override { return cache_.tokens(); }
 
   private:
+    static Policy keeping(Policy policy, std::span<const kv::position_range> ranges) {
+        policy.keep = ranges;
+        return policy;
+    }
     // Twice: for the mark. Pages that are never used cost nothing.
     static std::size_t bytes_for(const config& c, const tools::kv_recipe& r, const Policy& policy,
                                  std::size_t capacity, std::size_t chunk) {
@@ -100,14 +108,15 @@ class cache_of final : public cache {
     }
 
     std::string about_;
+    std::vector<kv::position_range> keep_;  // the policy's
     std::size_t n_bytes_;
     std::unique_ptr<std::byte[]> memory_;
     kv::pool pool_;
     kv::cache<Policy, Selector> cache_;
 };
 
-using any_scorer = std::variant<kv::window, kv::a2sf, kv::h2o, kv::tova, kv::snapkv, kv::key_norm,
-                                kv::random_tokens>;
+using any_scorer = std::variant<kv::window, kv::a2sf, kv::by_value<kv::a2sf>, kv::h2o, kv::tova,
+                                kv::snapkv, kv::key_norm, kv::random_tokens>;
 using any_budget = std::variant<kv::uniform, kv::pyramid, kv::ada<>, kv::zipvl>;
 
 any_scorer scorer_of(const tools::kv_recipe& r) {
@@ -116,6 +125,7 @@ any_scorer scorer_of(const tools::kv_recipe& r) {
         case kv_scorer::window:
             break;
         case kv_scorer::a2sf:
+            if (r.by_value) return kv::by_value<kv::a2sf>{{r.forgetting}};
             return kv::a2sf{r.forgetting};
         case kv_scorer::h2o:
             return kv::h2o{r.mean};
@@ -147,22 +157,32 @@ any_budget budget_of(const tools::kv_recipe& r, std::size_t tokens) {
 
 // visit(policy) with the recipe's policy for a budget of so many tokens.
 auto with_policy(const tools::kv_recipe& r, std::size_t tokens, auto&& visit) {
+    using answer = decltype(visit(kv::policy<kv::window>{}));
     return std::visit(
-        [&](const auto& scorer, const auto& budget) {
-            using policy_t = kv::policy<std::remove_cvref_t<decltype(scorer)>,
-                                        std::remove_cvref_t<decltype(budget)>, kv::cam>;
-            return visit(policy_t{.scorer = scorer,
-                                  .budget = budget,
-                                  .sinks = r.sinks,
-                                  .recent = r.recent,
-                                  .recent_share = r.recent_share,
-                                  .every = r.every,
-                                  .granularity = r.granularity,
-                                  .keep = {},
-                                  .across = r.across,
-                                  .tier_shares = r.tier_shares,
-                                  .demote_oldest = r.demote_oldest,
-                                  .merging = kv::cam{.window = r.merging_window}});
+        [&](const auto& scorer, const auto& budget) -> answer {
+            using scorer_t = std::remove_cvref_t<decltype(scorer)>;
+            using budget_t = std::remove_cvref_t<decltype(budget)>;
+            using kv::attention_scorer, kv::needs_attention;
+            if constexpr (attention_scorer<scorer_t> || !needs_attention<budget_t>) {
+                using merging_t =
+                    std::conditional_t<attention_scorer<scorer_t>, kv::cam, kv::no_merging>;
+                kv::policy<scorer_t, budget_t, merging_t> policy{.scorer = scorer,
+                                                                 .budget = budget,
+                                                                 .sinks = r.sinks,
+                                                                 .recent = r.recent,
+                                                                 .recent_share = r.recent_share,
+                                                                 .every = r.every,
+                                                                 .granularity = r.granularity,
+                                                                 .keep = r.keep,
+                                                                 .across = r.across,
+                                                                 .tier_shares = r.tier_shares,
+                                                                 .demote_oldest = r.demote_oldest,
+                                                                 .merging = {}};
+                if constexpr (attention_scorer<scorer_t>) policy.merging.window = r.merging_window;
+                return visit(policy);
+            } else {
+                throw std::logic_error("parse_kv_recipe() refuses '" + r.text + "'");
+            }
         },
         scorer_of(r), budget_of(r, tokens));
 }
@@ -172,8 +192,9 @@ auto with_policy(const tools::kv_recipe& r, std::size_t tokens, auto&& visit) {
 std::unique_ptr<cache> make_cache(const config& c, const cache_options& o, std::size_t capacity,
                                   std::size_t chunk) {
     const tools::kv_recipe& r = o.recipe;
+    // A short session does not change what the budget means, the model's context bounds memory.
     const std::size_t budget =
-        r.scorer == kv_scorer::full ? capacity : std::min(o.tokens, capacity);
+        r.scorer == kv_scorer::full ? capacity : std::min(o.tokens, std::max(capacity, c.context));
     const auto reading = [&](const auto& how) -> std::unique_ptr<cache> {
         using policy_t = kv::policy<kv::window>;
         const policy_t all{.budget = {budget}, .tier_shares = r.tier_shares, .demote_oldest = true};

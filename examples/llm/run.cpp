@@ -234,6 +234,8 @@ std::vector<cache_options> workbench::caches() const {
                 {recipe, tokens_within(source_.shape(), recipe,
                                        static_cast<std::size_t>(mib * 0x1p20), o_.kv_chunk)});
     }
+    // What is impossible is refused before hours of measuring.
+    for (const cache_options& cache : all) make_cache(source_.shape(), cache, window_, o_.kv_chunk);
     return all;
 }
 

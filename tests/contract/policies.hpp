@@ -5,6 +5,7 @@
 
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
+#include <pare/kv/by_value.hpp>
 #include <pare/kv/cam.hpp>
 #include <pare/kv/h2o.hpp>
 #include <pare/kv/key_norm.hpp>
@@ -16,15 +17,20 @@
 #include <pare/kv/window.hpp>
 #include <pare/kv/zipvl.hpp>
 #include <pare/prune/block.hpp>
+#include <pare/prune/bn_gamma.hpp>
 #include <pare/prune/dense.hpp>
+#include <pare/prune/filter_norm.hpp>
 #include <pare/prune/flex_hinm.hpp>
+#include <pare/prune/geometric_median.hpp>
 #include <pare/prune/greedy.hpp>
 #include <pare/prune/hinm.hpp>
 #include <pare/prune/lpvit.hpp>
 #include <pare/prune/magnitude.hpp>
+#include <pare/prune/mean_activation.hpp>
 #include <pare/prune/n_m.hpp>
 #include <pare/prune/optimal_brain.hpp>
 #include <pare/prune/optimum.hpp>
+#include <pare/prune/taylor.hpp>
 #include <pare/prune/unaligned_block.hpp>
 #include <pare/prune/unstructured.hpp>
 #include <pare/prune/v_n_m.hpp>
@@ -37,6 +43,9 @@ namespace pare::testing {
 // A new policy is added to its list, and every law of its family then holds for it.
 
 using saliencies = std::tuple<prune::magnitude, prune::wanda, prune::optimal_brain, prune::lpvit>;
+
+using channel_criteria = std::tuple<prune::l1_norm, prune::l2_norm, prune::bn_gamma, prune::taylor,
+                                    prune::geometric_median, prune::mean_activation>;
 
 using n_m_patterns =
     std::tuple<prune::n_m<1, 1>, prune::n_m<1, 2>, prune::n_m<2, 4>, prune::n_m<3, 4>,
@@ -64,7 +73,7 @@ using kv_policies =
                kv::policy<kv::random_tokens>, kv::policy<kv::a2sf, kv::pyramid>,
                kv::policy<kv::a2sf, kv::ada<>>, kv::policy<kv::snapkv, kv::ada<kv::pyramid>>,
                kv::policy<kv::h2o, kv::zipvl>, kv::policy<kv::tova, kv::zipvl>,
-               kv::policy<kv::a2sf, kv::uniform, kv::cam>>;
+               kv::policy<kv::a2sf, kv::uniform, kv::cam>, kv::policy<kv::by_value<kv::a2sf>>>;
 
 }  // namespace pare::testing
 

@@ -55,6 +55,11 @@ TEST_CASE("what a cache string leaves out is uniform, of the mean, without prote
     CHECK(r.budget == kv_budget::uniform);
     CHECK((r.sinks == 0 && r.recent == 0 && r.every == 1 && r.recent_share == 0.0f));
     CHECK(parse_kv_recipe("tova+max").across == reduction::max);
+    CHECK((!r.by_value && parse_kv_recipe("a2sf:0.1+by_value").by_value));
+    CHECK(parse_kv_recipe("h2o+sum").across == reduction::sum);
+    const auto kept = parse_kv_recipe("h2o+keep:0:4:20:30").keep;
+    CHECK((kept.size() == 2 && kept[1].first == 20 && kept[1].end == 30));
+    CHECK(r.keep.empty());
     CHECK(parse_kv_recipe("a2sf:0.1").recent_share == 0.0f);
     CHECK(parse_kv_recipe("key_norm+recent:3").recent == 3);
     CHECK(parse_kv_recipe("random+pyramid").budget == kv_budget::pyramid);
@@ -92,7 +97,9 @@ TEST_CASE("a cache string that is unknown or contradictory is refused with what 
         "full+lserve:64+token_select:64", "h2o+cam", "h2o+cam:0", "h2o+chunks:0", "h2o+zipvl:0",
         "h2o+zipvl:1.5", "window+demote", "window+demote:0.5", "window+demote:2:i8",
         "window+demote:i8:0.5", "window+demote:0.2:i8+demote_oldest:0.2:i8",
-        "window+demote:0.1:f16:0.1:i8:0.1:i4:0.1:i4", "window+max:1", "window+recent:-1");
+        "window+demote:0.1:f16:0.1:i8:0.1:i4:0.1:i4", "window+max:1", "h2o+max+sum",
+        "window+cam:16", "h2o+by_value", "key_norm+zipvl:0.9", "h2o+keep", "h2o+keep:4",
+        "h2o+keep:4:4", "h2o+keep:0:4:8", "window+recent:-1");
     CAPTURE(bad);
     try {
         parse_kv_recipe(bad);

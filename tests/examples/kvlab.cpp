@@ -171,6 +171,18 @@ TEST_CASE(
     CHECK(map.share(20, 21) == 0.0);
 }
 
+TEST_CASE("ranges that a cache keeps stay, and what is impossible is refused before any replay") {
+    const trace t = random_trace(40, 2, 4, 2, 6);
+    const full_attention full(t);
+    replay(t, full, "window+keep:3:5:9:10", 7,
+           [&](std::size_t query, std::size_t, std::size_t, std::span<const std::uint32_t> seen) {
+               for (const std::uint32_t kept : {3u, 4u, 9u})
+                   CHECK((query < kept || std::count(seen.begin(), seen.end(), kept) == 1));
+           });
+    const kvlab::options o = parse({"--kv", "window", "sinks:8+window", "--budget", "7"});
+    CHECK_THROWS_WITH(kvlab::replay_all(t, "t", o), Catch::Contains("sinks:8+window"));
+}
+
 TEST_CASE("a kept map of a long text has 256 cells a side, each a share of what it could show") {
     kvlab::kept_map map("window", 1024);
     CHECK(map.n_cells() == 256);
@@ -281,6 +293,8 @@ TEST_CASE("command lines that make no sense are refused") {
     CHECK(o.caches.size() == 9);
     CHECK(o.map_budget == 64u);
     CHECK(o.trace == "t.safetensors");
+    CHECK(parse({"replay", "t.safetensors", "--threads", "3"}).threads == 3);
+    CHECK(parse({"--threads", "3", "replay", "t.safetensors"}).threads == 3);
     CHECK(parse({}).model == (bard / "bard.safetensors").string());
 }
 

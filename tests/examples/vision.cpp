@@ -4,11 +4,11 @@
 
 #include "common/tensors.hpp"
 #include "naive_network.hpp"
+#include "small_networks.hpp"
 #include "support/catch.hpp"
 #include "support/data.hpp"
 #include "vision/calibrate.hpp"
 #include "vision/evaluate.hpp"
-#include "vision_files.hpp"
 
 #include <nlohmann/json.hpp>
 #include <cmath>
@@ -22,29 +22,9 @@ namespace {
 
 using namespace pare::testing;
 
-// ResNet-8 of 2, 4 and 8 channels, 3 classes.
-tensors small_model() {
-    made_up_network made(5);
-    const auto add = [&](const std::string& at, const std::string& n, std::size_t in,
-                         std::size_t out) {
-        made.add_weight(at + "conv" + n, {out, in, 3, 3}, false);
-        made.add_norm(at + "bn" + n, out);
-    };
-    add("", "1", 3, 2);
-    for (std::size_t s = 1, in = 2; s <= 3; ++s) {
-        const std::size_t out = std::size_t{1} << s;
-        const std::string at = "layer" + std::to_string(s) + ".0.";
-        add(at, "1", in, out);
-        add(at, "2", out, out);
-        in = out;
-    }
-    made.add_weight("linear", {3, 8}, true);
-    return made.get();
-}
-
 // The small model and 20 images, in files.
 struct small_files : model_and_data {
-    explicit small_files(const tensors& t = small_model())
+    explicit small_files(const tensors& t = small_resnet())
         : model_and_data(t, random_records(20, 3072, 3)) {}
 };
 
@@ -110,7 +90,7 @@ TEST_CASE("ResNet-20, 32 and 44 give the golden logits, accuracy and likelihood"
 }
 
 TEST_CASE("a network computes what its layers are by definition, on any number of threads") {
-    const tensors t = small_model();
+    const tensors t = small_resnet();
     const small_files files(t);
     loaded net(files.model);
     const vision::images images = net.read(files.data);
@@ -125,7 +105,7 @@ TEST_CASE("a network computes what its layers are by definition, on any number o
 }
 
 TEST_CASE("norms estimated again are those of the images, layer after layer") {
-    tensors t = small_model();
+    tensors t = small_resnet();
     for (auto& [name, tensor] : t)  // what training knew is of no use
         if (name.ends_with(".running_mean") || name.ends_with(".running_var"))
             for (float& v : tensor.values) v *= 1000.0f;
@@ -160,7 +140,7 @@ TEST_CASE("a recipe compresses all layers but those that stay dense") {
 }
 
 TEST_CASE("calibration sees the norms of a convolution's patches, padding included") {
-    tensors t = small_model();
+    tensors t = small_resnet();
     const small_files files(t);
     loaded net(files.model);
     const vision::images images = net.read(files.data, 2);
@@ -239,7 +219,7 @@ TEST_CASE("a run writes its table as JSON") {
 }
 
 TEST_CASE("a model that is not understood is refused by the name of what is wrong") {
-    tensors t = small_model();
+    tensors t = small_resnet();
     std::string named;
     SECTION("a tensor too many") {
         t["layer2.0.downsample.0.weight"] = {{1}, {1.0f}};

@@ -4,12 +4,12 @@
 
 #include "common/tensors.hpp"
 #include "naive_network.hpp"
+#include "small_networks.hpp"
 #include "support/catch.hpp"
 #include "support/data.hpp"
 #include "vision/calibrate.hpp"
 #include "vision/evaluate.hpp"
 #include "vision/run.hpp"
-#include "vision_files.hpp"
 
 #include <cmath>
 #include <string>
@@ -20,22 +20,6 @@
 namespace {
 
 using namespace pare::testing;
-
-tensors small_ds_cnn() {
-    made_up_network made(3);
-    const auto add = [&](const std::string& name, const std::string& norm,
-                         const std::vector<std::size_t>& shape) {
-        made.add_weight(name, shape, true);
-        made.add_norm(norm, shape[0]);
-    };
-    add("conv0", "bn0", {3, 1, 10, 4});
-    add("dw1", "dw1_bn", {3, 1, 3, 3});
-    add("pw1", "pw1_bn", {5, 3, 1, 1});
-    add("dw2", "dw2_bn", {5, 1, 3, 3});
-    add("pw2", "pw2_bn", {4, 5, 1, 1});
-    made.add_weight("fc", {2, 4}, true);
-    return made.get();
-}
 
 std::vector<float> naive_ds_cnn(const tensors& t, const vision::images& of, bool norms_of_batch) {
     const naive_network net(t, 1e-3, norms_of_batch);
@@ -54,24 +38,6 @@ std::vector<float> naive_ds_cnn(const tensors& t, const vision::images& of, bool
     }
     x = net.average(x);
     return net.convolve(x, "fc").as_floats();
-}
-
-tensors small_resnet8() {
-    made_up_network made(7);
-    const auto add = [&](const std::string& node, const std::vector<std::size_t>& shape) {
-        made.add_weight(node + ".conv", shape, true);
-    };
-    add("n00", {2, 3, 3, 3});
-    add("n01", {3, 2, 3, 3});
-    add("n02", {2, 3, 3, 3});
-    add("n04", {4, 2, 3, 3});
-    add("n05", {4, 4, 3, 3});
-    add("n06", {4, 2, 1, 1});
-    add("n08", {5, 4, 3, 3});
-    add("n09", {6, 5, 3, 3});
-    add("n10", {6, 4, 1, 1});
-    made.add_weight("n14.fc", {3, 6}, true);
-    return made.get();
 }
 
 std::vector<float> naive_resnet8(const tensors& t, const vision::images& of) {
@@ -98,15 +64,6 @@ std::vector<float> naive_resnet8(const tensors& t, const vision::images& of) {
                  net.convolve(x, "n10.conv", {8, 8, 2}));
     x = net.average(x);
     return net.convolve(x, "n14.fc").as_floats();
-}
-
-tensors small_lenet() {
-    made_up_network made(11);
-    made.add_weight("conv1", {3, 1, 5, 5}, true);
-    made.add_weight("conv2", {4, 3, 3, 3}, true);
-    made.add_weight("ip1", {6, 100}, true);
-    made.add_weight("ip2", {3, 6}, true);
-    return made.get();
 }
 
 std::vector<float> naive_lenet(const tensors& t, const vision::images& of) {

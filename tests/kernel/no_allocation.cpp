@@ -5,8 +5,14 @@
 #include <pare/kernel/convolution.hpp>
 #include <pare/kernel/depthwise.hpp>
 #include <pare/kernel/gemm.hpp>
+#include <pare/kernel/token_select.hpp>
 #include <pare/kv/ada.hpp>
+#include <pare/kv/cam.hpp>
+#include <pare/kv/h2o.hpp>
 #include <pare/kv/snapkv.hpp>
+#include <pare/kv/zipvl.hpp>
+#include <pare/octave/cross_frequency_partial.hpp>
+#include <pare/octave/self_attention.hpp>
 
 #include "support/catch.hpp"
 #include "support/kv.hpp"
@@ -17,6 +23,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define PARE_TEST_SANITIZED
@@ -140,6 +147,34 @@ TEST_CASE("convolutions allocate nothing, on any executor") {
     CHECK(after == before);
 }
 
+TEST_CASE("blocks in two resolutions allocate nothing, on any executor") {
+    using layout = packed_matrix<2, 4, float>::layout;
+    using attention = pare::octave::self_attention<layout>;
+    const packed_matrix<2, 4, float> half(matrix::uniform(8, 16, 1), 2),
+        whole(matrix::uniform(16, 8, 3), 4), both(matrix::uniform(16, 16, 5), 6),
+        qkv(matrix::uniform(24, 8, 7), 8), projection(matrix::uniform(8, 8, 9), 10);
+    const attention stage{
+        .heads = 2, .query_key_value = qkv.view(), .projection = projection.view()};
+    const pare::octave::cross_frequency_partial<layout, attention> block{
+        {.high_to_high = half.view(), .high_to_low = half.view()},
+        {&stage, 1},
+        {.high_to_high = whole.view(), .low_to_high = both.view()}};
+    const matrix x = matrix::uniform(16, 30 * 31, 11);
+    matrix y(16, 30 * 31);
+    const pare::maps<const float> in(x.data().data(), {1, 16, 30, 31});
+    const pare::maps<float> out(y.data().data(), {1, 16, 30, 31});
+    std::vector<float> workspace(block.workspace_floats(in.extents()));
+    pare::serial serial;
+    pare::thread_pool pool(2);
+    int done = 0;
+    const int before = n_allocations;
+    done += block.forward(in, out, workspace, serial).has_value();
+    done += block.forward(in, out, workspace, pool).has_value();
+    const int after = n_allocations;
+    CHECK(done == 2);
+    CHECK(after == before);
+}
+
 TEST_CASE("a cache allocates nothing once it is made: append, attend, fork, truncate, clear") {
     namespace kv = pare::kv;
     constexpr kv::shape s{
@@ -169,6 +204,55 @@ TEST_CASE("a cache allocates nothing once it is made: append, attend, fork, trun
     cache->clear();
     const int after = n_allocations;
     CHECK(done == 121);
+    CHECK(after == before);
+}
+
+TEST_CASE("tiers, merging, a selector, swap and renumber allocate nothing either") {
+    namespace kv = pare::kv;
+    constexpr std::size_t dim = 16;
+    constexpr kv::shape s{
+        .layers = 2, .query_heads = 6, .kv_heads = 3, .head_dim = dim, .sequences = 2, .tiers = 2};
+    const std::vector<kv::block_layout> layouts{{kv::element::f16, kv::element::f16, dim},
+                                                {.keys = kv::element::i8,
+                                                 .values = kv::element::i4,
+                                                 .head_dim = dim,
+                                                 .keys_per_channel = true}};
+    using policy = kv::policy<kv::h2o, kv::zipvl, kv::cam>;
+    const policy p{.budget = {0.95f, 80},
+                   .sinks = 2,
+                   .recent_share = 0.1f,
+                   .every = 4,
+                   .granularity = 2,
+                   .tier_shares = {0.4f},
+                   .merging = {.window = 4}};
+    pool_memory memory(1 << 14, 96);
+    auto cache = kv::cache<policy, pare::token_select>::make(
+        s, layouts, p, 50, memory.pool(), {.tokens = 40, .first = 4, .recent = 8});
+    REQUIRE(cache);
+    const matrix rows = matrix::uniform(50, 48, 1), queries = matrix::uniform(50, 96, 2);
+    const std::vector<double> frequencies(dim / 2, 0.5);
+    matrix out(50, 96);
+    int done = 0;
+    const int before = n_allocations;
+    for (int step = 0; step < 60; ++step) {
+        const std::size_t n = step < 4 ? 50 : 1;
+        for (std::size_t layer = 0; layer < 2; ++layer) {
+            const auto kv_rows = rows.view().block(0, 0, n, 48);
+            done += cache->append(layer, kv_rows, kv_rows).has_value();
+            done += cache
+                        ->attend(layer, queries.view().block(0, 0, n, 96),
+                                 out.view().block(0, 0, n, 96))
+                        .has_value();
+        }
+        if (step % 20 == 19) {
+            done += cache->fork(0, 1).has_value();
+            done += cache->swap(0, 1).has_value();
+            done += cache->renumber({frequencies, kv::pairing::half_split}).has_value();
+        }
+    }
+    const int after = n_allocations;
+    CHECK(done == 60 * 4 + 3 * 3);
+    CHECK(cache->tokens().view(0, 1, 2, 1).size > 0);
     CHECK(after == before);
 }
 

@@ -5,18 +5,25 @@
 #include <pare/kv/evict.hpp>
 #include <pare/kv/renumber.hpp>
 #include <pare/kv/window.hpp>
+#include <pare/prune/observer.hpp>
+#include <pare/prune/unstructured.hpp>
 
 #include "support/catch.hpp"
 #include "support/kv.hpp"
+#include "support/matrix.hpp"
 
 #include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 using pare::errc, pare::kv::block_layout, pare::kv::element, pare::kv::store, pare::kv::think;
-using pare::testing::matrix, pare::testing::pool_memory, pare::testing::tokens_of;
+using pare::prune::query_driven;
+using pare::testing::matrix, pare::testing::pool_memory, pare::testing::selected,
+    pare::testing::tokens_of;
 
 namespace {
 
@@ -48,6 +55,40 @@ TEST_CASE("think keeps the channels whose queries and keys are largest together"
     CHECK(chosen({1, 1, 1, 1}, 4) == list{0, 1, 2, 3});
     CHECK(chosen({16, 4, 0, 1}, 1) == list{0});  // three equals: the first
     CHECK(chosen({16, 4, 0, 1}, 2) == list{0, 1});
+}
+
+TEST_CASE("think keeps the channels of keys that their weights would keep") {
+    // Two query heads share a key of 8 channels; all tokens are observed at once.
+    const std::size_t dim = 8, tokens = 20, n = 5;
+    const matrix x = matrix::uniform(tokens, 6, 1), w_q = matrix::uniform(2 * dim, 6, 2),
+                 w_k = matrix::uniform(dim, 6, 3);
+    matrix queries(tokens, 2 * dim), keys(tokens, dim);
+    for (const auto& [w, out] : {std::pair{&w_q, &queries}, {&w_k, &keys}})
+        for (std::size_t t = 0; t < tokens; ++t)
+            for (std::size_t c = 0; c < out->cols(); ++c)
+                for (std::size_t i = 0; i < 6; ++i) (*out)(t, c) += (*w)(c, i) * x(t, i);
+    pool_memory memory(8192, 10);
+    store s = *store::make({.layers = 1, .query_heads = 2, .kv_heads = 1, .head_dim = dim},
+                           {{block_layout{.head_dim = dim}}}, memory.pool());
+    REQUIRE(s.append(0, 0, keys.view(), keys.view(), 0));
+    std::vector<float> energy(dim), scratch(2 * dim), of_keys(dim);
+    // 32 queries of which the first see nothing: the others have no age.
+    matrix padded(think::observed, 2 * dim);
+    for (std::size_t t = 0; t < tokens; ++t)
+        for (std::size_t c = 0; c < 2 * dim; ++c) padded(t + 12, c) = queries(t, c);
+    think::observe(padded.view(), energy);
+    std::vector<std::uint16_t> channels(n);
+    think::choose(s, 0, 0, 0, 0, energy, scratch, channels);
+
+    auto seen = *pare::prune::input_observer::make(6, true);
+    REQUIRE(seen.add(x.view()));
+    matrix scores(1, dim);
+    query_driven::energies(w_q.view(), seen.sums().gram, energy);
+    query_driven::energies(w_k.view(), seen.sums().gram, of_keys);
+    query_driven::score(energy, of_keys, scores.data());
+    std::string kept(dim, '0');
+    for (const std::uint16_t c : channels) kept[c] = '1';
+    CHECK(kept == selected(pare::prune::unstructured{.sparsity = 3.0f / 8}, scores));
 }
 
 TEST_CASE("the energy of queries is that of the last 32, younger ones first") {

@@ -5,6 +5,7 @@
 #include <pare/kv/a2sf.hpp>
 #include <pare/kv/ada.hpp>
 #include <pare/kv/h2o.hpp>
+#include <pare/kv/key_norm.hpp>
 #include <pare/kv/tova.hpp>
 #include <pare/kv/window.hpp>
 
@@ -138,6 +139,49 @@ TEST_CASE("a tracker shares out the budget of a layer") {
     CHECK(made->size(0, 0) == 2);
     CHECK(made->size(0, 1) == 18);
     CHECK(made->moves(0).size() <= 18);
+}
+
+TEST_CASE("a tracker shows a scorer the keys in the engine's memory") {
+    using by_key = policy<pare::kv::key_norm>;
+    constexpr shape s{.layers = 1, .query_heads = 2, .kv_heads = 2, .head_dim = 3};
+    constexpr std::size_t budget = 5;
+    auto made = tracker<by_key>::make(s, {.budget = {budget}, .sinks = 1}, budget + 1);
+    REQUIRE(made);
+    // Keys of both heads side by side, as the engine has them; the values do not matter.
+    matrix keys(budget + 1, 2 * 3);
+    std::vector<std::size_t> length(2);
+    std::vector<std::vector<float>> expected(2);  // norms, behind the sink
+    pare::random random(5);
+    for (int step = 0; step < 40; ++step) {
+        REQUIRE(made->append(0, 1));
+        for (std::size_t h = 0; h < 2; ++h) {
+            const float norm = random.symmetric() + 2.0f;
+            keys(length[h]++, 3 * h + 1) = norm;
+            if (step > 0) expected[h].push_back(norm);
+            if (length[h] > budget)
+                expected[h].erase(std::max_element(expected[h].begin(), expected[h].end()));
+            const auto own = keys.view().block(0, 3 * h, length[h], 3);
+            REQUIRE(made->show(0, h, {own, own}));
+        }
+        REQUIRE(made->plan(0));
+        for (std::size_t h = 0; h < 2; ++h) {
+            for (const pare::kv::move m : made->moves(h))
+                keys(m.to, 3 * h + 1) = keys(m.from, 3 * h + 1);
+            length[h] = made->size(0, h);
+            std::vector<float> kept;
+            for (std::size_t t = 0; t < length[h]; ++t)
+                if (made->positions(0, h)[t] != 0) kept.push_back(keys(t, 3 * h + 1));
+            std::sort(kept.begin(), kept.end());
+            std::sort(expected[h].begin(), expected[h].end());
+            CHECK(kept == expected[h]);
+        }
+    }
+    const auto own = keys.view().block(0, 0, budget, 3);
+    CHECK(made->plan(0).error().code == errc::shape_mismatch);  // what was shown is stale
+    CHECK(made->show(0, 2, {own, own}).error().code == errc::invalid_argument);
+    CHECK(made->show(0, 0, {own.block(0, 0, 4, 3), own}).error().code == errc::shape_mismatch);
+    const matrix across(3, budget);
+    CHECK(made->show(0, 0, {across.view().transposed(), own}).error().code == errc::not_contiguous);
 }
 
 TEST_CASE("a tracker starts anew after clear") {

@@ -188,6 +188,27 @@ TEST_CASE("a column order is the same for any number of threads") {
     }
 }
 
+TEST_CASE("whoever hears of a column order is told ever more, amid long steps too") {
+    const matrix scores = magnitudes(matrix::uniform(256, 256, 3));
+    const matrix_view<const float> view = scores.view();
+    const auto told = [&](std::size_t n_rounds, int last) {
+        int n = 0;
+        double before = 0.0;
+        const auto found = column_order{.rounds = n_rounds}.search(
+            {&view, 1}, n_m<2, 4>{}, pare::serial{}, [&](const auto& now) {
+                CHECK(now.retained >= before);
+                before = now.retained;
+                return ++n != last;
+            });
+        REQUIRE(found);
+        CHECK(found->report.retained >= before);
+        return n;
+    };
+    const int n = told(5, -1);
+    CHECK(n > 6);  // after the settled order and each round, and in between
+    CHECK(told(5, 3) <= 4);
+}
+
 TEST_CASE("a column order starts where it is told to") {
     const matrix scores = magnitudes(matrix::uniform(16, 48, 3));
     const matrix_view<const float> view = scores.view();

@@ -310,6 +310,22 @@ TEST_CASE("an observer sees a search get better, and may end it at any time") {
     }
 }
 
+TEST_CASE("an observer is asked amid long steps") {
+    const matrix scores = magnitudes(matrix::uniform(768, 192, 3));
+    const hinm<2, 4, 4> pattern{.vector_sparsity = 0.5f};
+    const gyro outputs{.inputs = false};
+    int n_calls = 0;
+    const auto ended = outputs.search(scores.view(), pattern, pare::serial{},
+                                      [&](const search_progress&) { return ++n_calls < 1; });
+    const auto whole = outputs.search(scores.view(), pattern);
+    REQUIRE((ended && whole));
+    CHECK(n_calls == 1);
+    CHECK(ended->report.after_output < whole->report.after_output);
+    CHECK(ended->report.retained >= ended->report.identity);
+    CHECK(std::fabs(kept_share(pattern, scores, ended->order) - ended->report.retained) <=
+          rounding);
+}
+
 TEST_CASE("a deadline that has passed leaves the identity order") {
     const matrix scores = magnitudes(matrix::uniform(64, 64, 1));
     const hinm<2, 4, 8> pattern{.vector_sparsity = 0.5f};
@@ -407,4 +423,26 @@ TEST_CASE("gyro retains of ResNet-20 what another implementation does, and then 
         if (expected.tile_rows == 8) check_figure<8>(expected, scores);
         else check_figure<16>(expected, scores);
     }
+}
+
+TEST_CASE("gyro retains more than rows and columns in place of every convolution of ResNet-44") {
+    PARE_DATA_OR_SKIP(path, "resnet_cifar10/resnet44.safetensors");
+    const auto file = pare::io::safetensors_reader::open(path.string().c_str());
+    REQUIRE(file);
+    int n_layers = 0;
+    for (const auto& tensor : file->tensors()) {
+        if (tensor.rank != 4) continue;
+        const matrix scores = pare::testing::magnitudes_of(*file, tensor.name);
+        for (const float sparsity : {0.25f, 0.5f, 0.75f}) {
+            const hinm<2, 4, 16> pattern{sparsity};
+            // One group in one tile leaves nothing to choose.
+            if (scores.rows() <= 16 && pattern.kept_columns(scores.cols()) <= 4) continue;
+            const auto found = gyro{}.search(scores.view(), pattern);
+            REQUIRE(found);
+            CAPTURE(tensor.name, sparsity);
+            CHECK(found->report.after_input > found->report.identity);
+        }
+        ++n_layers;
+    }
+    CHECK(n_layers == 43);
 }

@@ -379,6 +379,8 @@ void check_figure(const figure& expected, const matrix& scores) {
     const auto size = static_cast<double>(scores.data().size());
     agrees(unstructured{static_cast<float>(1.0 - static_cast<double>(n) / size)},
            expected.unstructured);
+    CHECK(retained_by(unaligned_block<B>{s}, scores) >=
+          0.997 * retained_by(unaligned_block<B, optimum>{s}, scores));
 }
 
 }  // namespace

@@ -8,11 +8,13 @@
 #include "../packed/n_m.hpp"
 #include "epilogue.hpp"
 #include "simd/decode.hpp"
+#include "simd/n_m_code_rows.hpp"
 #include "simd/n_m_rows.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <type_traits>
 
 // Products with so few tokens that output channels, not tokens, lie in lanes.
@@ -51,7 +53,10 @@ class few_sums {
     template <class Layout>
     void add(const Layout& w, std::size_t first, std::size_t end, auto&& copy) noexcept {
         using kernel = simd::n_m_rows<packed::n_m<Layout::n, Layout::m, float>, 1, 1>;
-        constexpr std::size_t grain_cols = kernel::grain / Layout::n * Layout::m;
+        constexpr std::size_t grain_cols = (packed::is_coded<typename Layout::value_type>
+                                                ? std::lcm(std::size_t{32}, std::size_t{Layout::n})
+                                                : kernel::grain) /
+                                           Layout::n * Layout::m;
         constexpr std::size_t pad = kernel::padding;
         constexpr std::size_t near_cols =
             grain_cols * few_tokens > 4096 ? grain_cols * few_tokens : 4096;
@@ -68,14 +73,21 @@ class few_sums {
                 for (; c < stride; ++c) to[c] = 0.0f;
             }
             const std::size_t steps = Layout::steps(k), steps_end = Layout::steps(k_end);
-            const auto add_tiles = [&]<std::size_t Tokens, std::size_t Tiles>(std::size_t tile,
-                                                                              std::size_t t) {
-                simd::n_m_rows<Layout, Tokens, Tiles>::add(
-                    w, tile, steps, steps_end, &near_x[t * stride], stride,
-                    &sums_[((tile - first) * tokens_ + t) * packed::tile_rows], tokens_);
-            };
             std::size_t tile = first;
             if constexpr (packed::is_coded<typename Layout::value_type>) {
+                if (n_tokens_ == 1) {
+                    // Bytes come faster from two places; arithmetic bounds the others.
+                    constexpr bool two = Layout::index_bits == 0 && Layout::value_type::bits == 8;
+                    const auto add_tiles = [&]<std::size_t Tiles>() {
+                        for (; tile + Tiles <= end; tile += Tiles)
+                            simd::n_m_code_rows<Layout, Tiles>::add(
+                                w, tile, steps, steps_end, near_x.data(),
+                                &sums_[(tile - first) * packed::tile_rows]);
+                    };
+                    if constexpr (two) add_tiles.template operator()<2>();
+                    add_tiles.template operator()<1>();
+                    continue;
+                }
                 constexpr std::size_t piece =
                     (256 - 1) / kernel::grain * kernel::grain + kernel::grain;
                 simd::decoded_tile<Layout, piece> decoded;
@@ -92,6 +104,12 @@ class few_sums {
                         });
                     }
             } else {
+                const auto add_tiles = [&]<std::size_t Tokens, std::size_t Tiles>(std::size_t at,
+                                                                                  std::size_t t) {
+                    simd::n_m_rows<Layout, Tokens, Tiles>::add(
+                        w, at, steps, steps_end, &near_x[t * stride], stride,
+                        &sums_[((at - first) * tokens_ + t) * packed::tile_rows], tokens_);
+                };
                 // Memory is read fastest from two places; indices are one beside the values.
                 if constexpr (Layout::index_bits == 0)
                     if (n_tokens_ == 1)

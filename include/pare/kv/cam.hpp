@@ -16,6 +16,8 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// Merging for Memory-efficient LLMs Inference", ICML 2024. Needs a scorer of attention. The draw
 /// depends on seed and position alone.
 struct cam {
+    static constexpr bool needs_attention = true;
+
     std::size_t window = 32;
     std::uint64_t seed = 1;
 

@@ -5,6 +5,7 @@
 
 #include "../core/config.hpp"
 #include "../core/status.hpp"
+#include "../core/tensor_view.hpp"
 #include "block.hpp"
 
 #include <concepts>
@@ -14,6 +15,11 @@
 
 namespace pare::kv {
 
+/// Keys and values of a head in an engine's own memory: (tokens, head_dim), rows may lie apart.
+struct head_vectors {
+    matrix_view<const float> keys, values;
+};
+
 /// What one KV head shows a scorer: its tokens, in no particular order.
 class head_observation {
   public:
@@ -22,7 +28,7 @@ class head_observation {
     std::size_t now = 0;                       ///< position of the token that comes next
 
     /// @param blocks  (tokens / 32 rounded up) where the tokens lie, in order; none of them: a head
-    ///                whose keys and values the engine keeps
+    ///                whose keys and values the engine keeps, and did not show
     /// @param decoded  (2 * head_dim) memory for key() and value()
     PARE_ALWAYS_INLINE constexpr head_observation(std::span<const float> sums,
                                                   std::span<const std::uint32_t> where,
@@ -32,17 +38,26 @@ class head_observation {
                                                   std::span<float> decoded = {}) noexcept
         : attention(sums), positions(where), now(next_position), blocks_(blocks), layout_(layout),
           decoded_(decoded) {}
+    /// @param own  what the engine shows of its memory
+    PARE_ALWAYS_INLINE
+    constexpr head_observation(std::span<const float> sums, std::span<const std::uint32_t> where,
+                               std::size_t next_position, const head_vectors& own) noexcept
+        : head_observation(sums, where, next_position) {
+        own_ = &own;
+    }
 
     PARE_ALWAYS_INLINE constexpr std::size_t size() const noexcept { return positions.size(); }
 
     /// The stored key or value of a token (head_dim), valid until the next call.
     PARE_ALWAYS_INLINE std::span<const float> key(std::size_t token) const noexcept {
+        if (own_ != nullptr) return own_->keys.row_span(token);
         PARE_ASSERT(layout_ != nullptr, "a scorer of keys or values says needs_vectors");
         const std::span<float> to = decoded_.first(layout_->head_dim);
         read_key(*layout_, blocks_[token / block_tokens], token % block_tokens, to);
         return to;
     }
     PARE_ALWAYS_INLINE std::span<const float> value(std::size_t token) const noexcept {
+        if (own_ != nullptr) return own_->values.row_span(token);
         PARE_ASSERT(layout_ != nullptr, "a scorer of keys or values says needs_vectors");
         const std::span<float> to = decoded_.subspan(layout_->head_dim, layout_->head_dim);
         read_value(*layout_, blocks_[token / block_tokens], token % block_tokens, to);
@@ -53,6 +68,7 @@ class head_observation {
     std::span<const std::byte* const> blocks_;
     const block_layout* layout_;
     std::span<float> decoded_;
+    const head_vectors* own_ = nullptr;
 };
 
 /// Writes one score per token of a head, finite; higher means keep. A value type; a scorer that
@@ -135,6 +151,13 @@ struct no_merging {
     }
 };
 static_assert(merger<no_merging>);
+
+/// A budget or merger that reads sums of attention as scores: says `static constexpr bool
+/// needs_attention = true`.
+template <class P>
+concept needs_attention = requires {
+    requires P::needs_attention;
+};
 
 /// A scorer or budget that can refuse its own parameters.
 template <class P>

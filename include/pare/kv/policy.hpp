@@ -29,6 +29,9 @@ struct policy {
     static_assert(
         attention_scorer<Scorer> || !requires(const Scorer& s) { s.carry(1); },
         "a scorer's carry(n) and weight(i, n) are const, noexcept and float");
+    static_assert(attention_scorer<Scorer> ||
+                      !(needs_attention<Budget> || needs_attention<Merging>),
+                  "this budget or merging needs a scorer of attention: a2sf, h2o, tova, snapkv");
 
     Scorer scorer{};
     Budget budget{};

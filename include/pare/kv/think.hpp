@@ -4,6 +4,7 @@
 #define PARE_KV_THINK_HPP
 
 #include "../core/tensor_view.hpp"
+#include "../prune/query_driven.hpp"
 #include "decay.hpp"
 #include "store.hpp"
 
@@ -15,9 +16,10 @@
 namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 
 /// Which channels the keys of a tier with block_layout::key_channels keep: those with the largest
-/// |Q[:, c]|^2 |K[:, c]|^2, Q the queries observed last, K the head's keys. Xu et al., "ThinK",
-/// arXiv:2407.21018, with its 32 queries. Here chosen when the first tokens are demoted to the
-/// tier; before that, and in decoding, queries weigh less the older they are: (1 - 1/observed)^age.
+/// |Q[:, c]|^2 |K[:, c]|^2 (prune::query_driven), Q the queries observed last, K the head's keys.
+/// Xu et al., "ThinK", arXiv:2407.21018, with its 32 queries. Here chosen when the first tokens are
+/// demoted to the tier; before that, and in decoding, queries weigh less the older they are: (1 -
+/// 1/observed)^age.
 struct think {
     static constexpr std::size_t observed = 32;
 
@@ -49,7 +51,7 @@ struct think {
                 read_key(*head.layout, row->block, t, key);
                 for (std::size_t c = 0; c < dim; ++c) score[c] += key[c] * key[c];
             }
-        for (std::size_t c = 0; c < energy.size(); ++c) score[c] *= energy[c];
+        prune::query_driven::score(energy, score, score);
         // The n-th highest score, then all above it and the first of its equals.
         const std::size_t n = channels.size();
         for (std::size_t c = 0; c < dim; ++c) key[c] = score[c];

@@ -24,14 +24,12 @@ inline namespace PARE_ARCH_NAMESPACE {
 
 /// A policy for an engine that keeps its own cache, in memory of any kind: the engine shows its
 /// attention and gets, for each head, the copies that close the gaps. Tokens of a head are named by
-/// their places, 0 to size() - 1; new ones come at the end. For scorers that need no keys or
-/// values. It plans evictions alone: no demotions, no merging of values.
+/// their places, 0 to size() - 1; new ones come at the end. It plans evictions alone: no demotions,
+/// no merging of values.
 template <class Policy>
 class tracker {
     static_assert(eviction_policy<Policy>, "a tracker is made with a kv::policy");
     using scorer = decltype(Policy::scorer);
-    static_assert(!vector_scorer<scorer>,
-                  "a tracker has no keys and values to show this scorer: use kv::cache");
 
   public:
     /// @param tokens  of one head at most, before a plan
@@ -52,7 +50,8 @@ class tracker {
         auto lengths = buffer<std::size_t>::make(s.layers);
         auto moves = buffer<move>::make(s.kv_heads * tokens);
         auto n_moves = buffer<std::size_t>::make(s.kv_heads);
-        if (!attention || !positions || !sizes || !lengths || !moves || !n_moves)
+        auto vectors = buffer<head_vectors>::make(s.kv_heads);
+        if (!attention || !positions || !sizes || !lengths || !moves || !n_moves || !vectors)
             return error{errc::out_of_memory, "memory of a tracker"};
         made.shape_ = s;
         made.policy_ = policy;
@@ -64,6 +63,7 @@ class tracker {
         made.lengths_ = std::move(*lengths);
         made.moves_ = std::move(*moves);
         made.n_moves_ = std::move(*n_moves);
+        made.vectors_ = std::move(*vectors);
         return made;
     }
 
@@ -115,18 +115,38 @@ class tracker {
         return {};
     }
 
+    /// Shows where the keys and values of a head lie until the next plan(): (size(), head_dim),
+    /// rows may lie apart. Needed before each by scorers of keys or values.
+    status show(std::size_t layer, std::size_t kv_head, const head_vectors& own) noexcept
+        requires(vector_scorer<scorer>) {
+        if (layer >= shape_.layers || kv_head >= shape_.kv_heads)
+            return error{errc::invalid_argument, "no such layer or head"};
+        if (own.keys.rows() != size(layer, kv_head) || own.keys.cols() != shape_.head_dim ||
+            own.keys.extents() != own.values.extents())
+            return error{errc::shape_mismatch, "keys and values: (tokens of the head, head_dim)"};
+        if (own.keys.col_stride() != 1 || own.values.col_stride() != 1)
+            return error{errc::not_contiguous, "keys and values need consecutive columns"};
+        vectors_[kv_head] = own;
+        return {};
+    }
+
     /// Decides which tokens of a layer leave, and forgets them. The engine then carries out moves()
     /// of every head in their order, and keeps the first size() tokens.
-    /// @return what select_leaving() says
+    /// @return what select_leaving() says; shape_mismatch when keys and values of now were not
+    /// shown
     status plan(std::size_t layer) noexcept {
         if (layer >= shape_.layers) return error{errc::invalid_argument, "no such layer", layer};
-        for (std::size_t h = 0; h < shape_.kv_heads; ++h) n_moves_[h] = 0;
-        return select_leaving(
+        for (std::size_t h = 0; h < shape_.kv_heads; ++h) {
+            n_moves_[h] = 0;
+            if (vector_scorer<scorer> && vectors_[h].keys.rows() != size(layer, h))
+                return error{errc::shape_mismatch, "show() every head's keys and values", h};
+        }
+        const status planned = select_leaving(
             policy_, shape_, layer, 0, lengths_[layer], memory_,
             [&](std::size_t h) { return size(layer, h); },
             [&](std::size_t h, std::size_t) {
                 return head_observation(attention_.span().subspan(first(layer, h), size(layer, h)),
-                                        positions(layer, h), lengths_[layer]);
+                                        positions(layer, h), lengths_[layer], vectors_[h]);
             },
             [&](std::size_t h, std::span<const std::uint32_t> places) -> status {
                 std::size_t& n = sizes_[layer * shape_.kv_heads + h];
@@ -139,6 +159,8 @@ class tracker {
                     }
                 return {};
             });
+        for (head_vectors& shown : vectors_.span()) shown = {};
+        return planned;
     }
 
     /// What the last plan() wants of a head; at most as many moves as tokens left.
@@ -173,6 +195,7 @@ class tracker {
     buffer<std::uint32_t> positions_;
     buffer<std::size_t> sizes_, lengths_, n_moves_;
     buffer<move> moves_;
+    buffer<head_vectors> vectors_;  // (kv_heads) of the layer that plan() comes to
 };
 
 }  // namespace PARE_ARCH_NAMESPACE

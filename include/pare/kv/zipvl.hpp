@@ -17,6 +17,8 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 /// per layer with a layer-wide scorer. For scores that are attention. The authors' mass is not
 /// published with the abstract; 0.975 is ours.
 struct zipvl {
+    static constexpr bool needs_attention = true;
+
     float mass = 0.975f;
     std::size_t tokens_per_head = 0;
 

@@ -24,6 +24,11 @@ class balanced_k_means {
     static constexpr int max_steps = 20;
     static constexpr double settled = 1e-8;  ///< squared Frobenius norm of the centroids' move
 
+    /// Stops nothing.
+    struct endless {
+        bool operator()() const noexcept { return false; }
+    };
+
     static result<balanced_k_means> make(std::size_t max_points, std::size_t max_clusters,
                                          std::size_t dims) noexcept;
 
@@ -36,9 +41,10 @@ class balanced_k_means {
     template <executor E = serial>
     result<double> step(matrix_view<const float> points, E&& run = {}) noexcept;
 
-    /// Steps until the centroids rest, max_steps at most. @return the last step's sum
-    template <executor E = serial>
-    result<double> run(matrix_view<const float> points, E&& run = {}) noexcept;
+    /// Steps until the centroids rest or `stop()` says so, max_steps at most. @return the last
+    /// step's sum
+    template <executor E = serial, class Stop = endless>
+    result<double> run(matrix_view<const float> points, E&& run = {}, Stop&& stop = {}) noexcept;
 
     /// (points) the cluster of each.
     std::span<const std::uint32_t> clusters() const noexcept {
@@ -122,11 +128,12 @@ result<double> balanced_k_means::step(matrix_view<const float> points, E&& run) 
     return total;
 }
 
-template <executor E>
-result<double> balanced_k_means::run(matrix_view<const float> points, E&& run) noexcept {
+template <executor E, class Stop>
+result<double> balanced_k_means::run(matrix_view<const float> points, E&& run,
+                                     Stop&& stop) noexcept {
     for (int i = 1;; ++i) {
         auto total = step(points, run);
-        if (!total || moved_ < settled || i == max_steps) return total;
+        if (!total || moved_ < settled || i == max_steps || stop()) return total;
     }
 }
 

@@ -119,8 +119,18 @@ result<column_order_result> column_order::search(
     report.unstructured = share(detail::unstructured_sum<N, M>(all.tile.scores(), *rows, cols));
 
     random draw(seed);
+    double best = report.identity;  // so far; what is being annealed may retain less
+    const auto tell = [&] {
+        if (!observe(search_progress{report.rounds, best})) limit.cancel();
+    };
+    const auto ask = [&] {
+        if (limit.due()) tell();
+        return limit();
+    };
     const auto told = [&] {
-        if (!observe(search_progress{report.rounds, share(all.tile.retained())})) limit.cancel();
+        const double now = share(all.tile.retained());
+        if (now > best) best = now;  // equal shares may round apart
+        tell();
     };
     if (!start.empty()) {
         if (start.size() != cols)
@@ -135,17 +145,17 @@ result<column_order_result> column_order::search(
             all.tile.place(identity->columns(0));
         }
     } else {
-        all.reassign(draw, run, limit);
+        all.reassign(draw, run, ask);
     }
-    all.settle(run, limit);
+    all.settle(run, ask);
     told();
     const std::size_t most = rounds ? *rounds : deadline ? static_cast<std::size_t>(-1) : 0;
     for (; report.rounds < most && !limit(); told()) {
         const std::size_t doubled = report.rounds < 6 ? report.rounds : 6;
         ++report.rounds;
-        all.anneal(cols << (6 + doubled), draw, run, limit);
+        all.anneal(cols << (6 + doubled), draw, run, ask);
     }
-    report.retained = share(all.tile.retained());
+    report.retained = best;
     for (std::size_t i = 0; i < cols; ++i) (*given)[i] = all.tile.columns()[i];
     return column_order_result{*std::move(given), report};
 }

@@ -44,7 +44,7 @@ struct gyro_result {
 ///
 /// The search ends at the deadline, after `rounds` of the longer search, or when the observer says
 /// so; without deadline and rounds it is gyro as published. The result is the same for any executor
-/// as long as it is not the deadline that ends it.
+/// as long as neither deadline nor observer ends it.
 struct gyro {
     std::optional<std::chrono::nanoseconds> deadline{};  ///< from the call on
     std::optional<std::size_t> rounds{};                 ///< unlimited where only deadline is given

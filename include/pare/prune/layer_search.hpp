@@ -89,6 +89,13 @@ class layer_search {
     void report(search_limit& limit) noexcept {
         if (!(*observe_)(search_progress{rounds_, retained()})) limit.cancel();
     }
+    // Whether to end; for long steps in the caller's thread, which the observer hears of, too.
+    auto asking(search_limit& limit) noexcept {
+        return [this, &limit] {
+            if (limit.due()) report(limit);
+            return limit();
+        };
+    }
 
     matrix_view<const float> scores_;
     std::uint64_t seed_, phase_ = 0;
@@ -174,14 +181,16 @@ double layer_search<N, M, E, Observer>::offer(const hinm_order& order,
 template <int N, int M, executor E, search_observer Observer>
 result<typename layer_search<N, M, E, Observer>::phases> layer_search<N, M, E, Observer>::gyro(
     bool outputs, bool inputs, search_limit& limit) noexcept {
-    phases found{retained(), retained()};
+    phases found;
     copy(best_.order, other_.order);
     random numbers = draw(0);
     if (outputs)
-        if (auto ok = outputs_.permute(scores_, other_.order.outputs(), numbers, *run_, limit); !ok)
+        if (auto ok =
+                outputs_.permute(scores_, other_.order.outputs(), numbers, *run_, asking(limit));
+            !ok)
             return ok.error();
-    if (!work_on_tiles(other_, &limit, [](search& at, random&) { at.tile.keep_best(); }))
-        return found;
+    // However soon it ends, rows that were moved count.
+    work_on_tiles(other_, nullptr, [](search& at, random&) { at.tile.keep_best(); });
     found.output = found.input = share(other_);
     // Tiles that it does not reach stay as the first phase left them.
     if (inputs)
@@ -200,7 +209,7 @@ void layer_search<N, M, E, Observer>::anneal_rows(search_limit& limit) noexcept 
     random numbers = draw(0);
     const std::size_t doubled = least(rounds_ / 2, 6);
     outputs_.anneal(scores_, other_.order.outputs(), scores_.rows() << (6 + doubled), numbers,
-                    *run_, limit);
+                    *run_, asking(limit));
     const bool whole = work_on_tiles(other_, &limit, [&](search& at, random& own) {
         serial alone;
         at.tile.keep_best();

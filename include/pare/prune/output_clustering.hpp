@@ -29,15 +29,15 @@ class output_clustering {
                std::span<std::uint32_t> outputs, random& draw, E& run, Stop&& stop) noexcept;
 
   private:
-    template <executor E>
+    template <executor E, class Stop>
     result<bool> step(output_tiles& tiles, matrix_view<const float> scores,
-                      std::span<std::uint32_t> outputs, std::size_t n_samples, random& draw,
-                      E& run) noexcept;
+                      std::span<std::uint32_t> outputs, std::size_t n_samples, random& draw, E& run,
+                      Stop&& stop) noexcept;
     void sample(const output_tiles& tiles, std::span<std::uint32_t> outputs, std::size_t n_tiles,
                 std::size_t n_samples, random& draw) noexcept;
-    template <executor E>
+    template <executor E, class Stop>
     status cluster(const output_tiles& tiles, matrix_view<const float> scores, std::size_t n_tiles,
-                   std::size_t n_samples, random& draw, E& run) noexcept;
+                   std::size_t n_samples, random& draw, E& run, Stop&& stop) noexcept;
     template <executor E>
     status assign(output_tiles& tiles, matrix_view<const float> scores,
                   std::span<std::uint32_t> outputs, std::size_t n_tiles, std::size_t n_samples,
@@ -86,7 +86,7 @@ status output_clustering::run(output_tiles& tiles, matrix_view<const float> scor
     for (const std::size_t wanted : schedule)
         for (bool better = true; better && !stop();) {
             const std::size_t n = wanted < tiles.tile_rows() ? wanted : tiles.tile_rows();
-            auto stepped = step(tiles, scores, outputs, n, draw, run);
+            auto stepped = step(tiles, scores, outputs, n, draw, run, stop);
             if (!stepped) return stepped.error();
             better = *stepped;
         }
@@ -94,16 +94,17 @@ status output_clustering::run(output_tiles& tiles, matrix_view<const float> scor
 }
 
 // A last tile of fewer rows than samples sits out.
-template <executor E>
+template <executor E, class Stop>
 result<bool> output_clustering::step(output_tiles& tiles, matrix_view<const float> scores,
                                      std::span<std::uint32_t> outputs, std::size_t n_samples,
-                                     random& draw, E& run) noexcept {
+                                     random& draw, E& run, Stop&& stop) noexcept {
     const std::size_t last = tiles.count() - 1;
     const std::size_t n_tiles = last + (tiles.rows_of(outputs, last).size() >= n_samples);
     if (n_tiles < 2) return false;
     std::memcpy(before_.data(), outputs.data(), outputs.size_bytes());
     sample(tiles, outputs, n_tiles, n_samples, draw);
-    if (auto ok = cluster(tiles, scores, n_tiles, n_samples, draw, run); !ok) return ok.error();
+    if (auto ok = cluster(tiles, scores, n_tiles, n_samples, draw, run, stop); !ok)
+        return ok.error();
     if (auto ok = assign(tiles, scores, outputs, n_tiles, n_samples, run); !ok) return ok.error();
     const double now = tiles.sum_up(scores, outputs, run);
     if (now < lost_ * (1.0 - 1e-6)) {
@@ -128,10 +129,10 @@ inline void output_clustering::sample(const output_tiles& tiles, std::span<std::
 }
 
 // As many clusters as tiles; single samples are clusters as they are.
-template <executor E>
+template <executor E, class Stop>
 status output_clustering::cluster(const output_tiles& tiles, matrix_view<const float> scores,
-                                  std::size_t n_tiles, std::size_t n_samples, random& draw,
-                                  E& run) noexcept {
+                                  std::size_t n_tiles, std::size_t n_samples, random& draw, E& run,
+                                  Stop&& stop) noexcept {
     const std::size_t n_points = n_tiles * n_samples, stride = tiles.stride();
     run.parallel_for(n_points, 1, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
@@ -143,7 +144,7 @@ status output_clustering::cluster(const output_tiles& tiles, matrix_view<const f
     if (n_samples > 1) {
         const matrix_view<const float> points(points_.data(), n_points, stride);
         if (auto ok = k_means_.start(points, n_tiles, draw); !ok) return ok.error();
-        if (auto ok = k_means_.run(points, run); !ok) return ok.error();
+        if (auto ok = k_means_.run(points, run, stop); !ok) return ok.error();
     }
     for (std::size_t t = 0; t < n_tiles; ++t) goes_to_[t] = 0;  // members so far
     for (std::size_t i = 0; i < n_points; ++i) {

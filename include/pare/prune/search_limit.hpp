@@ -39,7 +39,7 @@ class search_limit {
   public:
     /// No deadline where `after` has no value.
     explicit search_limit(std::optional<std::chrono::nanoseconds> after) noexcept
-        : start_(now()), after_(after ? after->count() : forever) {}
+        : start_(now()), after_(after ? after->count() : forever), asked_(start_) {}
 
     bool operator()() const noexcept {
         return cancelled_.load(std::memory_order_relaxed) ||
@@ -47,14 +47,24 @@ class search_limit {
     }
     void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
 
+    /// Whether the observer is due to be asked amid a long step, unless the search has to end
+    /// anyway. For the caller's thread.
+    bool due() noexcept {
+        const std::int64_t at = now();
+        if ((*this)() || at - asked_ < between) return false;
+        asked_ = at;
+        return true;
+    }
+
   private:
+    static constexpr std::int64_t between = 50'000'000;  // ns
     static constexpr std::int64_t forever = INT64_MAX;
     static std::int64_t now() noexcept {
         const std::chrono::nanoseconds since = std::chrono::steady_clock::now().time_since_epoch();
         return since.count();
     }
 
-    std::int64_t start_, after_;
+    std::int64_t start_, after_, asked_;
     std::atomic<bool> cancelled_{false};
 };
 

@@ -109,6 +109,23 @@ inline vecf to_floats(veci x) noexcept {
 #endif
 }
 
+/// Signed whole numbers divided by 2^N, rounded down.
+template <int N>
+veci signed_shift_right(veci x) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_srai_epi32(x, N);
+#elif defined(__AVX2__)
+    return _mm256_srai_epi32(x, N);
+#elif defined(__SSE2__) && !defined(__AVX__)
+    return _mm_srai_epi32(x, N);
+#elif defined(__aarch64__)
+    return vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(x), N));
+#else
+    const veci sign(1u << (31 - N));
+    return ((x >> N) ^ sign) - sign;
+#endif
+}
+
 /// The largest element, and the sum of all: as a tree, for the latency of a chain is felt.
 inline float largest_of(vecf x) noexcept {
 #if defined(__AVX512F__)
@@ -274,6 +291,23 @@ inline std::array<vecf, 4> load_transposed(const float* p, std::size_t stride) n
             vcombine_f32(vget_high_f32(ab_lo), vget_high_f32(cd_lo)),
             vcombine_f32(vget_low_f32(ab_hi), vget_low_f32(cd_hi)),
             vcombine_f32(vget_high_f32(ab_hi), vget_high_f32(cd_hi))};
+#endif
+}
+
+/// lanes / 2 consecutive floats, each of them twice.
+inline vecf load_twice(const float* p) noexcept {
+#if defined(__AVX512F__)
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    return _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+#elif defined(__AVX__)
+    const __m128 half = _mm_loadu_ps(p);
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_unpacklo_ps(half, half)),
+                                _mm_unpackhi_ps(half, half), 1);
+#elif defined(__SSE2__)
+    return _mm_setr_ps(p[0], p[0], p[1], p[1]);
+#else
+    const float32x2_t half = vld1_f32(p);
+    return vcombine_f32(vzip1_f32(half, half), vzip2_f32(half, half));
 #endif
 }
 
