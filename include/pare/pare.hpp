@@ -70,6 +70,8 @@
 #include "quant/awq.hpp"
 #include "quant/mixllm.hpp"
 #include "quant/scaled.hpp"
+#include "tune/race.hpp"
+#include "tune/roofline.hpp"
 #include "version.hpp"
 
 #endif  // PARE_PARE_HPP
