@@ -29,12 +29,12 @@ inline const CLI::Validator positive(
     },
     "POSITIVE");
 
+inline const CLI::Range thread_counts(1, 1024);
+
 /// --threads, by default all that the machine has.
 inline void add_threads(CLI::App& app, std::size_t& threads) {
     threads = std::max(1u, std::thread::hardware_concurrency());
-    app.add_option("--threads", threads, "Threads")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 1024));
+    app.add_option("--threads", threads, "Threads")->capture_default_str()->check(thread_counts);
 }
 
 /// @return false when the command line asks for help, which is then printed. @throws usage_error
@@ -50,12 +50,15 @@ inline bool parse(CLI::App& app, int argc, char** argv) {
     return true;
 }
 
-/// That a file can be written where it shall lie. @throws usage_error
-inline void check_folder(const char* option, const std::string& file) {
+/// That a file can be written where it shall lie, and replaces at most a regular one. @throws
+/// usage_error
+inline void check_output(const char* option, const std::string& file) {
     const std::filesystem::path folder = std::filesystem::path(file).parent_path();
     if (!folder.empty() && !std::filesystem::is_directory(folder))
         throw usage_error(
             std::string(option).append(": there is no folder ").append(folder.string()));
+    if (std::filesystem::exists(file) && !std::filesystem::is_regular_file(file))
+        throw usage_error(std::string(option) + ": " + file + " exists and is no regular file");
 }
 
 }  // namespace tools

@@ -118,7 +118,7 @@ bool find_name(const T (&names)[N], std::string_view name, Kind& found) {
 bool read_channels(arguments args, recipe& r) {
     channel_recipe& c = r.channels.emplace();
     if (args.size() < 2 || !find_name(criteria, args[0], c.criterion) ||
-        !read_number(args[1], c.share) || c.share <= 0.0 || c.share >= 1.0)
+        !read_number(args[1], c.share) || !(c.share > 0.0 && c.share < 1.0))
         return false;
     args = args.subspan(2);
     if (!args.empty() && find_name(scopes, args.front(), c.scope)) args = args.subspan(1);

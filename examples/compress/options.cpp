@@ -92,8 +92,8 @@ std::optional<options> parse_options(int argc, char** argv) {
     }
     if (o.in.empty()) throw tools::usage_error("IN is missing; see --help");
     if (o.out.empty() && !o.dry_run) throw tools::usage_error("OUT is missing; see --help");
-    tools::check_folder("OUT", o.out);
-    tools::check_folder("--json", o.json);
+    tools::check_output("OUT", o.out);
+    tools::check_output("--json", o.json);
     if (!recipe_file.empty()) o.chosen = read_recipe_file(recipe_file);
     if (o.chosen.by_default.empty() || !by_default->empty())
         o.chosen.by_default = {read_recipe(recipe)};

@@ -15,13 +15,6 @@ namespace {
 
 using tools::fixed;
 
-std::string in_words(std::span<const std::size_t> shape) {
-    std::string words;
-    for (const std::size_t extent : shape)
-        words.append(words.empty() ? "" : "x").append(std::to_string(extent));
-    return words;
-}
-
 }  // namespace
 
 std::string table(std::span<const row> rows, bool with_errors) {
@@ -38,7 +31,7 @@ std::string table(std::span<const row> rows, bool with_errors) {
         if (with_errors) cells.back().push_back(fixed(error, 5));
     };
     for (const row& r : rows) {
-        add(std::string(r.from.name()), in_words(r.from.shape()), r.recipe.text, r.is.report,
+        add(std::string(r.from.name()), tools::in_words(r.from.shape()), r.recipe.text, r.is.report,
             r.is.error);
         reports.push_back(r.is.report);
         sum += n_weights(r.is) * r.is.error;

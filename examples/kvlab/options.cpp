@@ -85,9 +85,9 @@ std::optional<options> parse_options(int argc, char** argv) {
         std::puts(tools::list_kv_parts().c_str());
         return std::nullopt;
     }
-    tools::check_folder("--out", o.out);
-    tools::check_folder("--csv", o.csv);
-    tools::check_folder("--html", o.html);
+    tools::check_output("--out", o.out);
+    tools::check_output("--csv", o.csv);
+    tools::check_output("--html", o.html);
     if (caches.empty())
         caches = {"window", "sinks:4+window", "h2o",      "a2sf:0.1", "a2sf:0.9:0.5",
                   "tova",   "snapkv:16",      "key_norm", "random"};

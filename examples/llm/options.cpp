@@ -102,9 +102,9 @@ std::optional<options> parse_options(int argc, char** argv) {
         std::puts(tools::list_kv_parts().c_str());
         return std::nullopt;
     }
-    tools::check_folder("--json", o.json);
-    tools::check_folder("--plot", o.plot);
-    tools::check_folder("--save-calibration", o.save_calibration);
+    tools::check_output("--json", o.json);
+    tools::check_output("--plot", o.plot);
+    tools::check_output("--save-calibration", o.save_calibration);
     o.measure =
         !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty() || !o.plot.empty();
     if (caches.empty() && (!o.budgets.empty() || !o.budgets_mib.empty()))

@@ -36,13 +36,10 @@ const std::vector<std::string> usual = {
     "ubp:8:0.75",
 };
 
-// Lists of sizes, above 0.
+// Lists of sizes.
 CLI::Option* add_list(CLI::App& app, const char* name, std::vector<std::size_t>& list,
-                      const char* meaning) {
-    return app.add_option(name, list, meaning)
-        ->delimiter(',')
-        ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
-        ->capture_default_str();
+                      const char* meaning, const CLI::Range& range) {
+    return app.add_option(name, list, meaning)->delimiter(',')->check(range)->capture_default_str();
 }
 
 }  // namespace
@@ -60,8 +57,9 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_option("--recipe", recipes, "What to time beside dense (--list-recipes)")
         ->capture_default_str();
     app.add_option("--layer", o.layers, "Only layers of these names, with * and ?");
-    add_list(app, "--tokens", tokens, "Tokens of a product, with commas");
-    add_list(app, "--threads", threads, "Threads, with commas");
+    add_list(app, "--tokens", tokens, "Tokens of a product, with commas",
+             CLI::Range(std::size_t{1}, std::size_t{1} << 20));
+    add_list(app, "--threads", threads, "Threads, with commas", tools::thread_counts);
     app.add_option("--retain", o.wanted.retained, "Least share of the saliency to retain")
         ->capture_default_str()
         ->check(CLI::Range(0.0, 1.0));
@@ -90,8 +88,8 @@ std::optional<options> parse_options(int argc, char** argv) {
         return std::nullopt;
     }
     if (o.model.empty()) throw tools::usage_error("MODEL is missing; see --help");
-    tools::check_folder("--plan", o.plan);
-    tools::check_folder("--json", o.json);
+    tools::check_output("--plan", o.plan);
+    tools::check_output("--json", o.json);
     o.recipes.emplace_back();
     for (const std::string& text : recipes) {
         o.recipes.push_back(compressor::read_recipe(text));

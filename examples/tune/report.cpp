@@ -29,7 +29,7 @@ std::string times(double ratio) { return fixed(ratio, 2) + "x"; }
 const char* in_words(verdict is) {
     switch (is) {
         case verdict::chosen:
-            return "chosen";
+            return "fastest";
         case verdict::not_faster:
             return "not faster";
         case verdict::too_lossy:
@@ -110,10 +110,8 @@ std::string why(const tuned& t, const timed& in) {
 }  // namespace
 
 std::string in_words(const layer_shape& shape) {
-    std::string words;
-    for (const std::size_t extent : shape.extents)
-        words.append(words.empty() ? "" : "x").append(std::to_string(extent));
-    return words + ' ' + shape.dtype + ", " + count(shape.layers.size(), "layer");
+    return tools::in_words(shape.extents) + ' ' + shape.dtype + ", " +
+           count(shape.layers.size(), "layer");
 }
 
 std::string in_words(const setting& in) {
@@ -185,7 +183,7 @@ void write_measurements(std::span<const tuned> all, const std::string& file) {
                                  {"speedup_quartile", c.least_speedup},
                                  {"seconds_of_bytes", in.roofs[i].memory},
                                  {"seconds_of_multiply_adds", in.roofs[i].arithmetic},
-                                 {"chosen", c.outcome == verdict::chosen}});
+                                 {"fastest", c.outcome == verdict::chosen}});
             }
             settings.push_back({{"tokens", in.in.tokens},
                                 {"threads", in.in.threads},

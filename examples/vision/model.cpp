@@ -102,19 +102,16 @@ workspace model::make_workspace(std::size_t n_images) const {
 
 // Writes images into slot 0 as the network sees them.
 void model::show(const images& from, std::size_t first, std::size_t n, workspace& w) const {
-    const image_format& seen = architecture().input;
-    const std::size_t pixels = seen.each.pixels();
+    const image_format& format = architecture().input;
+    const std::size_t pixels = format.each.pixels();
     w.n_images_ = n;
-    const pare::maps<float> x = w.slot(0, seen.each);
+    const pare::maps<float> x = w.slot(0, format.each);
     run_->parallel_for(n, 1, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i)
-            for (std::size_t c = 0; c < seen.each.channels; ++c) {
+            for (std::size_t c = 0; c < format.each.channels; ++c) {
                 float* const to = &x(i, c, 0, 0);
-                for (std::size_t p = 0; p < pixels; ++p) {
-                    const std::uint8_t byte = from[first + i][c * pixels + p];
-                    const int value = seen.is_signed ? static_cast<std::int8_t>(byte) : byte;
-                    to[p] = (static_cast<float>(value) - seen.mean[c]) * seen.scale[c];
-                }
+                for (std::size_t p = 0; p < pixels; ++p)
+                    to[p] = format.seen(c, from[first + i][c * pixels + p]);
             }
     });
 }

@@ -77,8 +77,8 @@ std::optional<options> parse_options(int argc, char** argv) {
     for (const char* const name : {"--model", "--data"})
         if (app.count(name) == 0)
             throw tools::usage_error(std::string(name) + " is missing; see --help");
-    tools::check_folder("--json", o.json);
-    tools::check_folder("--save", o.save);
+    tools::check_output("--json", o.json);
+    tools::check_output("--save", o.save);
     if (kept->count() != 0) {
         o.keep_dense.emplace();
         for (const std::string_view name : tools::split(keep_dense, ','))

@@ -208,14 +208,17 @@ void run(const options& o) {
     const std::vector<tools::recipe> recipes = bench.recipes();
     const row dense = bench.measure(bench.dense(), bench.as_stored());
     std::vector<row> rows;
+    const auto keep = [&](const model& m, const row& measured) {
+        rows.push_back(measured);
+        if (!o.save.empty()) m.save(o.save);
+    };
     for (const tools::recipe& recipe : recipes) {
         if (bench.is_dense(recipe)) {
-            rows.push_back(dense);
+            keep(bench.dense(), dense);
             continue;
         }
         const model m = bench.compress(recipe);
-        rows.push_back(bench.measure(m, recipe));
-        if (!o.save.empty()) m.save(o.save);
+        keep(m, bench.measure(m, recipe));
     }
     std::printf("%s\n%s", table(rows).c_str(), verdict(dense, rows).c_str());
     if (!o.json.empty()) write_json(rows, o.json);

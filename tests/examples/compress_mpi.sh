@@ -24,7 +24,7 @@ done
 
 # Of the layers dealt, the second goes to rank 1; there it finds no room for what it finished.
 mkdir out.parts
-said=$("$mpiexec" -n 2 bash -c '[[ $OMPI_COMM_WORLD_RANK == 0 ]] || ulimit -f 1
+said=$("$mpiexec" -n 2 bash -c '[[ ${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-}} == 0 ]] || ulimit -f 1
     trap "" XFSZ; exec "$@"' _ "$program" "$model" out "${options[@]}" 2>&1 >/dev/null) && fail "it did not fail"
 [[ $(grep -c 'pare_compress_mpi: rank 1: .*the file cannot be' <<<"$said") == 1 ]] || fail "it said: $said"
 [[ ! -e out ]] || fail "it wrote a file"

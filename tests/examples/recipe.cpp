@@ -74,8 +74,9 @@ TEST_CASE("channels leave by a criterion until a share is gone, and layers alone
     tools::check_compiled(without_channels(r));
     for (const char* const bad :
          {"channel", "channel:l1", "channel:l3:0.5", "channel:l1:0", "channel:l1:1",
-          "channel:l1:0.5:all", "channel:l1:0.5:m0", "channel:l1:0.5:m4:layer", "channel:0.5:l1",
-          "repair", "nm:2:4+repair", "channel:l1:0.5+repair:1", "channel:l1:0.3+channel:l2:0.3"})
+          "channel:l1:nan", "channel:l1:0.5:all", "channel:l1:0.5:m0", "channel:l1:0.5:m4:layer",
+          "channel:0.5:l1", "repair", "nm:2:4+repair", "channel:l1:0.5+repair:1",
+          "channel:l1:0.3+channel:l2:0.3"})
         CHECK_THROWS_AS(parse_recipe(bad), tools::usage_error);
 }
 
