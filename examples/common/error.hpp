@@ -22,6 +22,12 @@ struct usage_error : failure {
     using failure::failure;
 };
 
+/// What the library refused.
+struct refusal : failure {
+    refusal(const std::string& why, pare::errc is) : failure(why), code(is) {}
+    pare::errc code;
+};
+
 inline std::string in_words(const pare::error& e) {
     std::string words = e.message;
     if (e.code == pare::errc::io_failure && e.where != 0)
@@ -31,10 +37,10 @@ inline std::string in_words(const pare::error& e) {
     return words;
 }
 
-/// The value of a library call, or a failure that names what it was about.
+/// The value of a library call, or a refusal that names what it was about.
 template <class T>
 T value_of(pare::result<T> outcome, const std::string& about) {
-    if (!outcome) throw failure(about + ": " + in_words(outcome.error()));
+    if (!outcome) throw refusal(about + ": " + in_words(outcome.error()), outcome.error().code);
     if constexpr (!std::is_void_v<T>) return *std::move(outcome);
 }
 

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <string>
 
 namespace compressor {
@@ -18,10 +17,11 @@ namespace {
 
 using pare::allocate::level;
 
-// The candidates that no smaller one is as good as, ascending in bytes.
+// The candidates that fit and that no smaller one is as good as, ascending in bytes.
 std::vector<std::size_t> front_of(const std::vector<measured>& candidates) {
-    std::vector<std::size_t> order(candidates.size()), front;
-    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::vector<std::size_t> order, front;
+    for (std::size_t c = 0; c < candidates.size(); ++c)
+        if (!candidates[c].refused) order.push_back(c);
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
         const measured &x = candidates[a], &y = candidates[b];
         return x.report.bytes != y.report.bytes ? x.report.bytes < y.report.bytes
@@ -59,7 +59,7 @@ std::vector<std::size_t> choose(std::span<const std::vector<measured>> layers,
     const auto loss = [&](std::span<const level> levels, double /*effort*/) {
         double sum = 0.0;
         for (std::size_t l = 0; l < levels.size(); ++l)
-            sum += n_weights(layers[l][0]) * layers[l][fronts[l][levels[l]]].error;
+            sum += n_weights(layers[l][fronts[l][0]]) * layers[l][fronts[l][levels[l]]].error;
         return sum;
     };
     std::vector<level> levels(layers.size(), 0);

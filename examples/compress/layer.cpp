@@ -11,6 +11,8 @@
 #include <pare/io/input_sums.hpp>
 #include <pare/version.hpp>
 
+#include <algorithm>
+#include <exception>
 #include <span>
 
 namespace compressor {
@@ -117,7 +119,15 @@ std::vector<measured> compress(const layer& l, const calibration& inputs, bool w
                                const parts* kept, pare::thread_pool& run) try {
     work layer_work(l, inputs, with_errors, kept, run);
     std::vector<measured> all;
-    for (const tools::recipe& r : l.recipes) all.push_back(layer_work.compress(r));
+    std::exception_ptr why;
+    for (const tools::recipe& r : l.recipes) try {
+            all.push_back(layer_work.compress(r));
+        } catch (const tools::refusal& e) {
+            if (e.code != pare::errc::shape_mismatch) throw;
+            all.push_back({.report = {.retained = 0.0}, .refused = true});
+            why = std::current_exception();
+        }
+    if (std::ranges::all_of(all, &measured::refused)) std::rethrow_exception(why);
     return all;
 } catch (const tools::failure& e) {
     throw tools::failure("tensor '" + std::string(l.from.name()) + "': " + e.what());

@@ -42,7 +42,7 @@ class calibration {
     std::optional<pare::io::safetensors_reader> sums_;
 };
 
-/// Compresses a layer by each of its recipes.
+/// Compresses a layer by each of its recipes, of which one at least fits its shape.
 /// @param with_errors  measured too
 /// @param kept  takes what is finished, and gives what is there; nullptr: nothing is kept
 /// @param run   what a layer's own searches use; the result does not depend on it

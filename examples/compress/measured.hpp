@@ -10,7 +10,8 @@ namespace compressor {
 /// What a layer comes to by a recipe.
 struct measured {
     pare::layer_report report;
-    double error = 0.0;  ///< of its output, see error_measure; 0 where it was not measured
+    double error = 0.0;    ///< of its output, see error_measure; 0 where it was not measured
+    bool refused = false;  ///< the recipe does not fit the layer's shape
 };
 
 /// Of the layer.

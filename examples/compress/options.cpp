@@ -30,6 +30,7 @@ constexpr const char* notes =
     "whose metadata have no `config` becomes that.\n"
     "saliency is kept / total. OUT appears when it is complete. Until then finished layers are\n"
     "kept in the folder OUT.parts: the same command goes on from there after an interruption.\n"
+    "An OUT beside OUT.parts is looked at last: an interrupted run may have written it.\n"
     "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
 
 layer_choice read_layer(const std::string& text) {

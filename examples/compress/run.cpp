@@ -162,16 +162,17 @@ void job::exchange() {
     std::vector<double> values;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
         measured_[l].resize(layers_[l].recipes.size(), {{.retained = 0.0}});
-        for (const auto& [report, error] : measured_[l])
-            values.insert(values.end(), {static_cast<double>(report.bytes), report.bits_per_weight,
-                                         report.sparsity, report.retained, error});
+        for (const auto& [report, error, refused] : measured_[l])
+            values.insert(values.end(),
+                          {static_cast<double>(report.bytes), report.bits_per_weight,
+                           report.sparsity, report.retained, error, refused ? 1.0 : 0.0});
     }
     all_.add_up(values);
     const double* at = values.data();
     for (auto& candidates : measured_)
         for (measured& is : candidates) {
-            is = {{static_cast<std::size_t>(at[0]), at[1], at[2], at[3]}, at[4]};
-            at += 5;
+            is = {{static_cast<std::size_t>(at[0]), at[1], at[2], at[3]}, at[4], at[5] > 0.0};
+            at += 6;
         }
 }
 

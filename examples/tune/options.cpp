@@ -16,7 +16,8 @@ constexpr const char* about =
     "and by every recipe, and chooses for each layer the fastest that loses little enough and "
     "beats\n"
     "dense in all that it is timed for, else dense. --plan writes the choice for pare_compress\n"
-    "--recipe-file.\n";
+    "--recipe-file; where nothing pays it writes none. `fastest` in a table is what wins that\n"
+    "setting, the plan is over all of them.\n";
 
 constexpr const char* notes =
     "Layers are those that pare_compress would take. Tokens are of a convolution the pixels that "

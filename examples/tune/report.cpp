@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <vector>
@@ -158,6 +159,10 @@ void write_plan(std::span<const tuned> all, const options& o) {
             plan["layers"].push_back({{"names", t.shape.layers[l].name()}, {"recipe", r.text}});
             needs_calibration = needs_calibration || tools::needs_calibration(r);
         }
+    if (plan["layers"].empty()) {
+        std::puts("nothing pays: no plan written");
+        return;
+    }
     namespace fs = std::filesystem;
     if (needs_calibration)
         plan["calibration"] =

@@ -20,7 +20,7 @@ std::string describe(const tuned& t, const timed& times);
 /// What the layers of a shape get.
 std::string describe_choice(const tuned& t);
 
-/// A recipe file. @throws tools::failure
+/// A recipe file; none, saying so, where nothing pays. @throws tools::failure
 void write_plan(std::span<const tuned> all, const options& o);
 /// @throws tools::failure
 void write_measurements(std::span<const tuned> all, const std::string& file);

@@ -396,6 +396,28 @@ TEST_CASE("within a budget the recipes with the least error are chosen") {
     CHECK(chosen(R"({"bits_per_weight": 26})").size() == 2);
 }
 
+TEST_CASE("of a list of recipes those that do not fit a layer are left out for it") {
+    pare::random random(7);
+    tensors t;
+    t["high.weight"] = random_tensor({16, 64}, random);
+    t["low.weight"] = random_tensor({4, 64}, random);
+    const small_file f(t);
+    const std::string file = f.folder / "recipes.json";
+    const auto refused = [&](const std::string& list) {
+        write_text(file, R"({"recipe": )" + list + R"(, "budget": {"bits_per_weight": 24}})");
+        return refusal({f.in, f.out, "--force", "--recipe-file", file});
+    };
+    CHECK(refused(R"(["ubp:8:0.5", "ubp:4:0.5"])") == "");
+    CHECK(tools::model_file(f.out).tensors().at("low.weight").is_compressed());
+    CHECK(refused(R"(["ubp:8:0.5", "dense"])") == "");
+    CHECK_FALSE(tools::model_file(f.out).tensors().at("low.weight").is_compressed());
+    CHECK_THAT(refused(R"(["ubp:8:0.5", "ubp:8:0.75"])"),
+               Catch::StartsWith("tensor 'low.weight'") && Catch::Contains("fewer rows"));
+    t["low.weight"].values[0] = std::nanf("");
+    write_model(f.in, t, "");
+    CHECK_THAT(refused(R"(["nm:2:4", "dense"])"), Catch::Contains("NaN"));
+}
+
 TEST_CASE("the error of a layer is that of its output") {
     pare::random random(11);
     pare::thread_pool run(1);
