@@ -71,6 +71,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_flag("--force", o.force, "Replace OUT where it exists");
     tools::add_threads(app, o.threads);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
+    app.add_option("--html", o.html, "Write a report with charts and layers to this file");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
     if (!tools::parse(app, argc, argv)) return std::nullopt;
     if (list_recipes) {
@@ -81,6 +82,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     if (o.out.empty() && !o.dry_run) throw tools::usage_error("OUT is missing; see --help");
     tools::check_folder("OUT", o.out);
     tools::check_folder("--json", o.json);
+    tools::check_folder("--html", o.html);
     o.chosen.by_default = read_recipe(recipe, o.calibration);
     for (const std::string& text : layers)
         o.chosen.layers.push_back(read_layer(text, o.calibration));

@@ -3,7 +3,9 @@
 #include "run.hpp"
 
 #include "common/error.hpp"
+#include "common/html.hpp"
 #include "common/model_file.hpp"
+#include "common/model_report.hpp"
 #include "common/report.hpp"
 #include "common/statistics.hpp"
 #include "common/tensors.hpp"
@@ -33,12 +35,7 @@ struct row {
     std::unique_ptr<tools::linear> packed;
 
     const pare::layer_report& report() const { return packed->report(); }
-    std::string shape() const {
-        std::string words;
-        for (const std::size_t extent : from.shape())
-            words.append(words.empty() ? "" : "x").append(std::to_string(extent));
-        return words;
-    }
+    std::string shape() const { return tools::in_words(from.shape()); }
 };
 
 /// A tensor that stays dense, and its elements where they are not those of the source.
@@ -127,6 +124,18 @@ void write_json(std::span<const row> rows, const std::string& file) {
     tools::write_json(file, array);
 }
 
+// What the terminal shows, and the layers.
+std::string html(const std::string& title, const std::string& summary, std::span<const row> rows) {
+    tools::model_layers all;
+    for (const row& r : rows)
+        all.layers.push_back({.name = std::string(r.from.name()),
+                              .shape = r.shape(),
+                              .recipe = r.recipe,
+                              .report = r.report()});
+    return tools::html::page(title + " - pare_compress",
+                             tools::html::list(summary) + tools::layer_section({&all, 1}));
+}
+
 void write(const std::string& file, const source& from, std::span<const row> rows,
            std::span<const dense_tensor> dense) {
     pare::io::safetensors_writer out(file);
@@ -153,16 +162,17 @@ void run(const options& o) {
 
     std::size_t dense_bytes = 0;
     for (const dense_tensor& t : dense) dense_bytes += t.info.bytes.size();
-    std::printf("%s\ntensors left dense: %zu, of %zu bytes\n", table(rows).c_str(), dense.size(),
-                dense_bytes);
+    std::string summary = "tensors left dense: " + std::to_string(dense.size()) + ", of " +
+                          std::to_string(dense_bytes) + " bytes\n";
     if (from.n_arrays() != 0)
-        std::printf("arrays of the metadata left out: %zu\n", from.n_arrays());
-    if (o.dry_run) std::printf("nothing written\n");
-    else
-        std::printf("%s: %zu bytes, of %zu\n", o.out.c_str(),
-                    static_cast<std::size_t>(fs::file_size(o.out)),
-                    static_cast<std::size_t>(fs::file_size(o.in)));
+        summary += "arrays of the metadata left out: " + std::to_string(from.n_arrays()) + "\n";
+    summary += o.dry_run ? "nothing written\n"
+                         : o.out + ": " + std::to_string(fs::file_size(o.out)) + " bytes, of " +
+                               std::to_string(fs::file_size(o.in)) + "\n";
+    std::printf("%s\n%s", table(rows).c_str(), summary.c_str());
     if (!o.json.empty()) write_json(rows, o.json);
+    if (!o.html.empty())
+        tools::write_file(o.html, html(fs::path(o.in).filename().string(), summary, rows));
 }
 
 }  // namespace compressor

@@ -62,6 +62,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         ->check(tools::positive);
     tools::add_threads(app, o.threads);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
+    app.add_option("--html", o.html, "Write a report with charts and layers to this file");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
     if (!tools::parse(app, argc, argv)) return std::nullopt;
     if (list_recipes) {
@@ -72,6 +73,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         if (app.count(name) == 0)
             throw tools::usage_error(std::string(name) + " is missing; see --help");
     tools::check_folder("--json", o.json);
+    tools::check_folder("--html", o.html);
     if (kept->count() != 0) {
         o.keep_dense.emplace();
         for (const std::string_view name : tools::split(keep_dense, ','))

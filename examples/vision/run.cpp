@@ -4,6 +4,7 @@
 
 #include "calibrate.hpp"
 #include "common/error.hpp"
+#include "common/report.hpp"
 #include "common/terminal.hpp"
 #include "report.hpp"
 
@@ -151,6 +152,7 @@ row workbench::measure(const model& m, const tools::recipe& recipe) const {
     r.threads = o_.threads;
     r.reestimated_norms = o_.reestimate_norms && &m != &dense_;
     r.layers = m.report();
+    r.each_layer = m.layers();
     r.model_bytes = m.bytes();
     r.n_images = data_.size();
     {
@@ -177,6 +179,7 @@ void run(const options& o) {
                                               : bench.measure(bench.compress(recipe), recipe));
     std::printf("%s\n%s", table(rows).c_str(), verdict(dense, rows).c_str());
     if (!o.json.empty()) write_json(rows, o.json);
+    if (!o.html.empty()) tools::write_file(o.html, html(dense, rows));
 }
 
 }  // namespace vision
