@@ -220,35 +220,38 @@ std::string drawing::draw(const curve& c, std::size_t place) const {
     return join({pen(place), marks, "</g>\n"});
 }
 
-// Beside their points, where nothing else is.
-std::string drawing::labels() const {
+/// Where a label may lie beside its point, the best place first.
+std::array<box, 6> places_beside(double x, double y, double wide) {
     constexpr double high = 12, gap = 7;
+    const auto at = [&](double left, double top) -> box {
+        return {left, top, left + wide, top + high};
+    };
+    return {at(x + gap, y - high - 2),        at(x + gap, y - high / 2),
+            at(x - gap - wide, y - high / 2), at(x - gap - wide, y + 2),
+            at(x - wide / 2, y - gap - high), at(x - wide / 2, y + gap)};
+}
+
+// Where nothing else is.
+std::string drawing::labels() const {
     std::vector<box> taken;
     for (const curve& c : curves_)
         for (const point& p : c.points)
             if (is_finite(p) && c.drawn != look::reference)
                 taken.push_back({x_(p.x) - 4, y_(p.y) - 4, x_(p.x) + 4, y_(p.y) + 4});
+    const auto is_free = [&](const box& b) {
+        return area_.left <= b.left && b.right <= area_.right && area_.top <= b.top &&
+               b.bottom <= area_.bottom &&
+               std::ranges::none_of(taken, [&](const box& other) { return other.meets(b); });
+    };
     std::string text;
     for (const curve& c : curves_)
         for (const point& p : c.points) {
             if (!p.labelled || !is_finite(p)) continue;
-            const double x = x_(p.x), y = y_(p.y), wide = width_of(p.name);
-            for (const auto& [left, top] :
-                 std::array<std::array<double, 2>, 6>{{{x + gap, y - high / 2},
-                                                       {x + gap, y - high - 2},
-                                                       {x - gap - wide, y - high / 2},
-                                                       {x - gap - wide, y + 2},
-                                                       {x - wide / 2, y - gap - high},
-                                                       {x - wide / 2, y + gap}}}) {
-                const box room{left, top, left + wide, top + high};
-                if (left < area_.left || room.right > area_.right || top < area_.top ||
-                    room.bottom > area_.bottom ||
-                    std::ranges::any_of(taken, [&](const box& b) { return b.meets(room); }))
-                    continue;
-                taken.push_back(room);
-                text += svg::text(left, top + high - 2, "start", p.name);
-                break;
-            }
+            const auto places = places_beside(x_(p.x), y_(p.y), width_of(p.name));
+            const auto place = std::ranges::find_if(places, is_free);
+            if (place == places.end()) continue;
+            taken.push_back(*place);
+            text += svg::text(place->left, place->bottom - 2, "start", p.name);
         }
     return text;
 }

@@ -107,7 +107,7 @@ std::string layer_section(std::span<const model_layers> models) {
                                   std::to_string(models.size()) + " recipes; tables of all.") +
                   content;
     for (const model_layers& m : models)
-        content += models.size() == 1 ? table(m) : html::folded(m.recipe, table(m));
+        content += models.size() == 1 ? table(m) : html::folded("layers of " + m.recipe, table(m));
     return html::section("Layers", content);
 }
 

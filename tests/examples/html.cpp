@@ -51,7 +51,7 @@ TEST_CASE("a page of layers is well-formed, escapes names and has the numbers of
     CHECK(fault_of(page) == "");
     CHECK_THAT(page, Contains("<title>" + as_text + "</title>"));
     CHECK_THAT(page, Contains("<li>" + as_text + "</li>\n<li>b</li>"));
-    CHECK_THAT(page, Contains("<summary>" + as_text + "</summary>"));
+    CHECK_THAT(page, Contains("<summary>layers of " + as_text + "</summary>"));
     CHECK_THAT(page, Contains("<td class='left'>1</td><td class='left'>" + as_text +
                               "</td><td>64x48</td><td>51.1 %</td><td>4.03</td><td>87.6 %</td>"
                               "<td>1537</td><td>-</td>"));
