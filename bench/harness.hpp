@@ -160,6 +160,7 @@ void register_products();
 void register_ceilings();
 void register_conversions();
 void register_attention();
+void register_backbones();
 void register_permutations();
 void register_selections();
 

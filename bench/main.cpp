@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
     bench::register_conversions();
     bench::register_products();
     bench::register_attention();
+    bench::register_backbones();
     bench::register_permutations();
     bench::register_selections();
     benchmark::RunSpecifiedBenchmarks();

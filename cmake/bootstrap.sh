@@ -6,7 +6,8 @@ pare_build_packages=(g++ cmake ninja-build libxsimd-dev libeigen3-dev)
 pare_example_packages=(libcli11-dev nlohmann-json3-dev)
 pare_test_packages=(catch2)
 pare_bench_packages=(libbenchmark-dev libopenblas-dev libdnnl-dev libxsmm-dev python3)
-pare_ci_packages=(clang-14 libclang-rt-14-dev clang-format-14 g++-aarch64-linux-gnu qemu-user)
+pare_ci_packages=(clang-14 libclang-rt-14-dev clang-format-14 g++-aarch64-linux-gnu qemu-user
+    libopenmpi-dev openmpi-bin)
 
 die() {
     echo "pare: $*" >&2

@@ -618,6 +618,92 @@ TEST_CASE("a draft is rejected by swapping its snapshot back") {
     CHECK(drafted->scratch_bytes() > 20 * 2 * sizeof(float));
 }
 
+namespace {
+
+/// Scores by position, and counts what it is asked for.
+template <bool Pointwise>
+struct counting_scorer {
+    static constexpr bool pointwise = Pointwise;
+    static inline std::size_t n_scored = 0;
+    void score(const pare::kv::head_observation& head, std::span<float> scores) const noexcept {
+        n_scored += scores.size();
+        for (std::size_t t = 0; t < scores.size(); ++t)
+            scores[t] = static_cast<float>(head.positions[t] % 7);
+    }
+};
+
+// Decodes 600 tokens: no step scores more than `most` of a layer, and only each `every`-th any.
+template <bool Pointwise>
+void check_work(std::size_t every, std::size_t budget, std::size_t most) {
+    using scorer = counting_scorer<Pointwise>;
+    const text words(600, 1);
+    pooled_cache<policy<scorer>> cache({.budget = {budget}, .every = every});
+    std::size_t n_scoring = 0, wrong = 0;
+    for (std::size_t step = 0; step < 600; ++step) {
+        scorer::n_scored = 0;
+        words.feed(*cache, 0, 1);
+        wrong += scorer::n_scored > most;
+        n_scoring += scorer::n_scored != 0;
+    }
+    CAPTURE(every, Pointwise);
+    CHECK(wrong == 0);
+    CHECK(n_scoring == (600 - budget) / every);
+}
+
+}  // namespace
+
+TEST_CASE("a step scores what the budget holds, each `every`-th step, however long the text is") {
+    for (const std::size_t every : {1u, 4u, 16u}) {
+        check_work<false>(every, 40, 2 * (40 + every));
+        check_work<true>(every, 40, every == 1 ? 2 * 64 : 2 * (40 + every));  // whole ledger rows
+    }
+}
+
+TEST_CASE("a pass over a prompt sums attention in full, decayed, or over its last queries") {
+    namespace kv = pare::kv;
+    constexpr std::size_t n = 40, last = 8;
+    const text words(n, 3);
+    const auto sums = [&](const auto& scorer, std::size_t chunk, auto&& told) {
+        pooled_cache<policy<std::remove_cvref_t<decltype(scorer)>>> cache(
+            {.scorer = scorer, .budget = {n}}, n);
+        for (std::size_t t = 0; t < n; t += chunk) {
+            words.feed(*cache, 0, chunk);
+            std::vector<double> sum;
+            for (const kept_token& token : tokens_of(cache->tokens().view(0, 0, 1)))
+                sum.push_back(static_cast<double>(token.attention));
+            sum.resize(n);
+            told(sum);
+        }
+    };
+    // Token by token, the full sums say what each query gave.
+    std::vector<double> full(n), decayed(n), windowed(n);
+    std::size_t n_seen = 0;
+    sums(kv::h2o{}, 1, [&](const std::vector<double>& now) {
+        const bool late = ++n_seen > n - last;
+        for (std::size_t t = 0; t < n; ++t) {
+            const double given = now[t] - std::exchange(full[t], now[t]);
+            decayed[t] = 0.75 * decayed[t] + given;
+            windowed[t] += late ? given / last : 0.0;
+        }
+    });
+    const auto differ = [](const std::vector<double>& a, const std::vector<double>& b) {
+        double most = 0.0;
+        for (std::size_t t = 0; t < n; ++t) most = std::max(most, std::fabs(a[t] - b[t]));
+        return most;
+    };
+    for (const std::size_t chunk : {n, n / 2}) {
+        std::vector<double> now;
+        const auto take = [&](const std::vector<double>& sum) { now = sum; };
+        CAPTURE(chunk);
+        sums(kv::h2o{}, chunk, take);
+        CHECK(differ(now, full) < 1e-5);
+        sums(kv::a2sf{0.75f}, chunk, take);
+        CHECK(differ(now, decayed) < 1e-5);
+        sums(kv::snapkv{.observed = last}, chunk, take);
+        CHECK(differ(now, windowed) < 1e-5);
+    }
+}
+
 TEST_CASE("at a budget of a quarter the peak is a quarter of the full cache, and the chunk") {
     constexpr shape s{.layers = 1, .query_heads = 8, .kv_heads = 2, .head_dim = 128};
     constexpr std::size_t n_tokens = 16384, chunk = 128;

@@ -67,7 +67,7 @@ std::string list_parts(const grammar<Recipe>& g) {
         std::string line = "  " + std::string(p.role);
         line.resize(12, ' ');
         line += p.signature;
-        line.resize(28, ' ');
+        if (line.size() < 28) line.resize(28, ' ');
         list += line + ' ' + std::string(p.meaning) + '\n';
     }
     return list + "  joined by '+', at most one of each kind: " + std::string(g.example);

@@ -30,7 +30,14 @@ bool read_h2o(arguments args, kv_recipe& r) {
 
 bool read_snapkv(arguments args, kv_recipe& r) {
     r.scorer = kv_scorer::snapkv;
-    return args.size() == 1 && read_number(args[0], r.observed) && r.observed > 0;
+    return (args.size() == 1 || args.size() == 2) && read_number(args[0], r.observed) &&
+           r.observed > 0 &&
+           (args.size() == 1 || (read_number(args[1], r.pooling) && r.pooling % 2 == 1));
+}
+
+bool read_ada(arguments args, kv_recipe& r) {
+    r.budget = kv_budget::ada;
+    return args.empty() || (args.size() == 1 && read_share(args[0], r.safeguard));
 }
 
 bool read_zipvl(arguments args, kv_recipe& r) {
@@ -68,6 +75,24 @@ template <element E>
 bool set_both(arguments args, kv_recipe& r) {
     r.keys = r.values = E;
     return args.empty();
+}
+
+// TYPE of both, or KEYS,VALUES.
+bool read_types(std::string_view text, kv_types& types) {
+    const std::vector<std::string_view> names = split(text, ',');
+    return names.size() <= 2 && read_element(names.front(), types.keys) &&
+           read_element(names.back(), types.values);
+}
+
+bool read_layers(arguments args, kv_recipe& r) {
+    for (std::size_t i = 0; i + 2 < args.size(); i += 3) {
+        kv_types types{};
+        if (!read_number(args[i], types.first) || !read_number(args[i + 1], types.end) ||
+            types.first >= types.end || !read_types(args[i + 2], types))
+            return false;
+        r.layers.push_back(types);
+    }
+    return !args.empty() && args.size() % 3 == 0;
 }
 
 template <element kv_recipe::*Member>
@@ -110,21 +135,23 @@ constexpr part<kv_recipe> parts[] = {
     {"policy", "window", "window", "the newest tokens", set<&kv_recipe::scorer, kv_scorer::window>},
     {"policy", "tova", "tova", "attention of the newest query, one choice per layer",
      set<&kv_recipe::scorer, kv_scorer::tova>},
-    {"policy", "snapkv", "snapkv:W", "smoothed attention of the last W queries, which stay too",
-     read_snapkv},
+    {"policy", "snapkv", "snapkv:W[:P]",
+     "attention of the last W queries, which stay too, smoothed over P (5), odd", read_snapkv},
     {"policy", "key_norm", "key_norm", "keys of small norm",
      set<&kv_recipe::scorer, kv_scorer::key_norm>},
     {"policy", "random", "random", "a baseline", set<&kv_recipe::scorer, kv_scorer::random>},
     {"budget", "pyramid", "pyramid", "more for lower layers, less for higher ones",
-     set<&kv_recipe::budget, kv_budget::pyramid>},
-    {"budget", "ada", "ada", "shared by the heads of a layer",
-     set<&kv_recipe::budget, kv_budget::ada>},
-    {"budget", "zipvl", "zipvl:M", "as few as make up mass M of the scores, --budget at most",
+     set<&kv_recipe::pyramid, true>},
+    {"share", "ada", "ada[:S]", "heads of a layer share, S (0.2) of its own is safe for each",
+     read_ada},
+    {"share", "zipvl", "zipvl:M", "as few as make up mass M of the scores, --budget at most",
      read_zipvl},
     {"sinks", "sinks", "sinks:N", "the first N tokens stay", read_count<&kv_recipe::sinks, 1>},
     {"recent", "recent", "recent:N", "the newest N tokens stay at least",
      read_count<&kv_recipe::recent, 1>},
     {"keep", "keep", "keep:FROM:TO...", "tokens FROM to TO - 1 stay", read_keep},
+    {"positions", "renumber", "renumber:N", "lose their gaps after every N tokens",
+     read_count<&kv_recipe::renumber, 1>},
     {"pace", "every", "every:N", "evicts N tokens at a time", read_count<&kv_recipe::every, 1>},
     {"chunks", "chunks", "chunks:N", "N positions leave together, by their mean score",
      read_count<&kv_recipe::granularity, 1>},
@@ -140,6 +167,8 @@ constexpr part<kv_recipe> parts[] = {
     {"storage", "i4", "i4", "as 4-bit codes", set_both<element::i4>},
     {"keys", "keys", "keys:TYPE", "keys alone", read_one<&kv_recipe::keys>},
     {"values", "values", "values:TYPE", "values alone", read_one<&kv_recipe::values>},
+    {"layers", "layers", "layers:FROM:TO:TYPE...", "layers FROM to TO - 1 as TYPE, or KEYS,VALUES",
+     read_layers},
     {"scales", "per_channel", "per_channel", "key scales of i8 and i4 per channel, not per token",
      set<&kv_recipe::keys_per_channel, true>},
     {"rotation", "hadamard", "hadamard", "stored after a Hadamard transform of each head",
@@ -179,6 +208,12 @@ kv_recipe parse_kv_recipe(std::string_view text) {
                                 r.scorer == kv_scorer::tova || r.scorer == kv_scorer::snapkv;
     if (!sums_attention && (r.budget == kv_budget::zipvl || r.merging_window != 0))
         refuse(words, text, text, "needs a policy of attention for zipvl and cam");
+    if (r.pyramid && r.budget == kv_budget::zipvl)
+        refuse(words, text, text, "has budgets by layer and by mass: pyramid or zipvl");
+    if (r.renumber != 0 && r.scorer == kv_scorer::full)
+        refuse(words, text, text, "evicts nothing, so its positions have no gaps");
+    if (r.renumber != 0 && (r.key_share != 1.0f || !r.keep.empty()))
+        refuse(words, text, text, "cannot be renumbered: not with think or keep");
     if (r.by_value && r.scorer != kv_scorer::a2sf)
         refuse(words, text, text, "weighs sums of a2sf alone");
     if (r.scorer == kv_scorer::snapkv && r.recent < r.observed) r.recent = r.observed;

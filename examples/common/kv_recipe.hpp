@@ -26,10 +26,16 @@ enum class kv_scorer : std::uint8_t {
     key_norm,
     random
 };
-enum class kv_budget : std::uint8_t { uniform, pyramid, ada, zipvl };
+enum class kv_budget : std::uint8_t { uniform, ada, zipvl };
 
 /// What attention reads of what is kept.
 enum class kv_reading : std::uint8_t { all, lserve, token_select };
+
+/// What layers [first, end) store a token as when it comes.
+struct kv_types {
+    std::size_t first, end;
+    pare::kv::element keys, values;
+};
 
 /// What the string of a key/value cache says: the library's axes as run-time values.
 struct kv_recipe {
@@ -39,12 +45,17 @@ struct kv_recipe {
     bool by_value = false;     ///< of a2sf
     bool mean = false;         ///< of h2o
     std::size_t observed = 0;  ///< of snapkv
+    std::size_t pooling = 5;   ///< of snapkv
+    bool pyramid = false;      ///< layers have budgets of their own
     kv_budget budget = kv_budget::uniform;
-    float mass = 1.0f;  ///< of zipvl
+    float safeguard = 0.2f;  ///< of ada
+    float mass = 1.0f;       ///< of zipvl
     std::size_t sinks = 0, recent = 0, every = 1, granularity = 1;
     float recent_share = 0.0f;
     std::vector<pare::kv::position_range> keep{};
+    std::size_t renumber = 0;  ///< tokens after which positions lose their gaps; 0: never
     pare::kv::element keys = pare::kv::element::f32, values = pare::kv::element::f32;
+    std::vector<kv_types> layers{};  ///< those with types of their own
     bool keys_per_channel = false, hadamard = false;
     pare::kv::reduction across = pare::kv::reduction::mean;
     float key_share = 1.0f;                  ///< of the channels, that demoted keys keep

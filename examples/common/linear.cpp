@@ -66,6 +66,10 @@ const stored_type* find_stored_type(const recipe& r, codec_kind codec) {
 }  // namespace
 
 void check_compiled(const recipe& r) {
+    if (r.channels)
+        throw usage_error("recipe '" + r.text +
+                          "': channels leave networks that pare_vision runs; a network that its "
+                          "--save wrote is smaller already");
     std::string list;
     if (is_coded(r.codec) ? !is_compiled<true>(r, list) : !is_compiled<false>(r, list))
         refuse_as_not_compiled(r, list.empty() ? " no such pattern stored as codes" : list);

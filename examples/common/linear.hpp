@@ -35,7 +35,8 @@ class linear {
     virtual void save(pare::io::safetensors_writer& out, const std::string& name) const = 0;
 };
 
-/// @throws usage_error when the recipe's pattern is none of those compiled in
+/// @throws usage_error when the recipe's pattern is none of those compiled in, or it is about
+/// channels, which a layer alone cannot lose
 void check_compiled(const recipe& r);
 
 /// Compresses weights (out_features, in_features).

@@ -35,6 +35,9 @@ std::vector<quantity> quantities() {
             {"Bytes of the packed layer.",
              {.name = "bytes", .scale = scale::octaves, .least = 1, .in_words = bytes_in_words},
              [](const layer_row& l) { return static_cast<double>(l.report.bytes); }},
+            {"Error of the layer's output, |difference|^2 / |output|^2: lower is better.",
+             {.name = "error", .scale = scale::decades, .least = 1e-6},
+             [](const layer_row& l) { return l.error.value_or(std::nan("")); }},
             {"Time of one product with the layer: lower is better.",
              {.name = "microseconds", .from_zero = true},
              [](const layer_row& l) { return l.seconds ? 1e6 * *l.seconds : std::nan(""); }}};
@@ -67,15 +70,17 @@ layer_row all_of(const model_layers& m) {
 }
 
 std::string table(const model_layers& m) {
-    bool any_recipe = false, any_time = false;
+    bool any_recipe = false, any_error = false, any_time = false;
     for (const layer_row& l : m.layers) {
         any_recipe = any_recipe || !l.recipe.empty();
+        any_error = any_error || l.error;
         any_time = any_time || l.seconds;
     }
     cells rows{{"no.", "layer"}};
     if (any_recipe) rows[0].push_back("recipe");
     for (const char* const name : {"shape", "sparsity", "bits/w", "saliency", "bytes"})
         rows[0].push_back(name);
+    if (any_error) rows[0].push_back("error");
     if (any_time) rows[0].push_back("microseconds");
     const auto add = [&](std::string number, const layer_row& l) {
         auto& row = rows.emplace_back();
@@ -84,6 +89,7 @@ std::string table(const model_layers& m) {
         row.insert(row.end(),
                    {l.shape, percent(l.report.sparsity), fixed(l.report.bits_per_weight, 2),
                     percent(l.report.retained), std::to_string(l.report.bytes)});
+        if (any_error) row.push_back(l.error ? fixed(*l.error, 5) : "-");
         if (any_time) row.push_back(l.seconds ? fixed(1e6 * *l.seconds, 1) : "-");
     };
     for (const layer_row& l : m.layers) add(std::to_string(rows.size()), l);
@@ -111,34 +117,34 @@ std::string layer_section(std::span<const model_layers> models) {
     return html::section("Layers", content);
 }
 
-std::string front_chart(std::span<const trade> trades, const axis& quality, bool more_is_better,
-                        chart_size size) {
+const axis bits_per_weight{.name = "bits per weight", .from_zero = true};
+
+std::string front_chart(std::span<const trade> trades, const axis& cost, const axis& quality,
+                        bool more_is_better, chart_size size) {
     std::vector<trade> sorted(trades.begin(), trades.end());
-    const auto cost = [&](const trade& t) { return more_is_better ? -t.quality : t.quality; };
+    const auto badness = [&](const trade& t) { return more_is_better ? -t.quality : t.quality; };
     std::erase_if(sorted, [](const trade& t) { return !std::isfinite(t.quality); });
     std::ranges::stable_sort(sorted, [&](const trade& a, const trade& b) {
-        return a.bits_per_weight < b.bits_per_weight ||
-               (a.bits_per_weight == b.bits_per_weight && cost(a) < cost(b));
+        return a.cost < b.cost || (a.cost == b.cost && badness(a) < badness(b));
     });
     std::vector<curve> curves{
         {.name = "every weight", .drawn = curve::look::points},
         {.name = "some weights pruned", .drawn = curve::look::points},
-        {.name = "none is smaller and better", .drawn = curve::look::reference}};
+        {.name = "none costs less and is better", .drawn = curve::look::reference}};
     double least = HUGE_VAL;
     for (const trade& t : sorted) {
-        const bool on_front = cost(t) < least;
-        least = std::min(least, cost(t));
-        curves[t.sparse ? 1 : 0].points.push_back(
-            {t.bits_per_weight, t.quality, t.recipe, on_front});
-        if (on_front) curves[2].points.push_back({t.bits_per_weight, t.quality});
+        const bool on_front = badness(t) < least;
+        least = std::min(least, badness(t));
+        curves[t.sparse ? 1 : 0].points.push_back({t.cost, t.quality, t.recipe, on_front});
+        if (on_front) curves[2].points.push_back({t.cost, t.quality});
     }
-    return chart(curves, {.name = "bits per weight", .from_zero = true}, quality, size);
+    return chart(curves, cost, quality, size);
 }
 
-std::string front_figure(std::span<const trade> trades, const axis& quality, bool more_is_better,
-                         std::string_view caption) {
+std::string front_figure(std::span<const trade> trades, const axis& cost, const axis& quality,
+                         bool more_is_better, std::string_view caption) {
     if (trades.size() < 2) return "";
-    return html::figure(front_chart(trades, quality, more_is_better), caption);
+    return html::figure(front_chart(trades, cost, quality, more_is_better), caption);
 }
 
 }  // namespace tools

@@ -26,6 +26,7 @@ struct layer_row {
     std::string name, shape;
     std::string recipe{};  ///< empty: that of the model
     pare::layer_report report;
+    std::optional<double> error{};    ///< of its output, |difference|^2 / |output|^2
     std::optional<double> seconds{};  ///< of one product with it
 };
 
@@ -35,26 +36,28 @@ struct model_layers {
     std::vector<layer_row> layers;  ///< in the model's order
 };
 
-/// As HTML: sparsity, bits, retained saliency, bytes and, where known, time over the layers, curves
-/// of the first ten models, tables of all.
+/// As HTML: sparsity, bits, retained saliency, bytes and, where known, error and time over the
+/// layers, curves of the first ten models, tables of all.
 std::string layer_section(std::span<const model_layers> models);
 
-/// What a recipe gives for its bits.
+/// What a recipe gives for what it costs.
 struct trade {
     std::string recipe;
-    double bits_per_weight;
+    double cost;
     double quality;  ///< not finite: left out
     bool sparse;     ///< some weights are pruned, else all are there
 };
 
-/// An SVG chart of the recipes' qualities over their bits per weight, with those named that none
-/// beats in both. Empty without any.
-std::string front_chart(std::span<const trade> trades, const axis& quality, bool more_is_better,
-                        chart_size size = {});
+extern const axis bits_per_weight;
+
+/// An SVG chart of the recipes' qualities over their costs, with those named that none beats in
+/// both. Empty without any.
+std::string front_chart(std::span<const trade> trades, const axis& cost, const axis& quality,
+                        bool more_is_better, chart_size size = {});
 
 /// The same as a figure of HTML; empty with fewer than two recipes.
-std::string front_figure(std::span<const trade> trades, const axis& quality, bool more_is_better,
-                         std::string_view caption);
+std::string front_figure(std::span<const trade> trades, const axis& cost, const axis& quality,
+                         bool more_is_better, std::string_view caption);
 
 }  // namespace tools
 

@@ -87,7 +87,58 @@ bool read_gyro(arguments args, recipe& r) {
            *r.search_seconds <= longest;
 }
 
+struct criterion_name {
+    std::string_view name;
+    criterion_kind kind;
+};
+constexpr criterion_name criteria[] = {{"l1", criterion_kind::l1},
+                                       {"l2", criterion_kind::l2},
+                                       {"bn_gamma", criterion_kind::bn_gamma},
+                                       {"taylor", criterion_kind::taylor},
+                                       {"geometric_median", criterion_kind::geometric_median},
+                                       {"activation", criterion_kind::activation}};
+struct scope_name {
+    std::string_view name;
+    scope_kind kind;
+};
+constexpr scope_name scopes[] = {
+    {"layer", scope_kind::layer}, {"global", scope_kind::global}, {"group", scope_kind::group}};
+
+template <class T, std::size_t N, class Kind>
+bool find_name(const T (&names)[N], std::string_view name, Kind& found) {
+    for (const T& n : names)
+        if (n.name == name) {
+            found = n.kind;
+            return true;
+        }
+    return false;
+}
+
+// C:S[:SCOPE][:mM]
+bool read_channels(arguments args, recipe& r) {
+    channel_recipe& c = r.channels.emplace();
+    if (args.size() < 2 || !find_name(criteria, args[0], c.criterion) ||
+        !read_number(args[1], c.share) || c.share <= 0.0 || c.share >= 1.0)
+        return false;
+    args = args.subspan(2);
+    if (!args.empty() && find_name(scopes, args.front(), c.scope)) args = args.subspan(1);
+    if (!args.empty() && args.front().starts_with('m') &&
+        read_number(args.front().substr(1), c.multiple) && c.multiple > 0)
+        args = args.subspan(1);
+    return args.empty();
+}
+
+bool read_repair(arguments args, recipe& r) {
+    if (r.channels) r.channels->repair = true;
+    return args.empty();
+}
+
 constexpr part<recipe> parts[] = {
+    {"channels", "channel", "channel:C:S[:SCOPE][:mM]",
+     "whole channels, until share S of the multiply-adds is gone. C: l1, l2, bn_gamma, taylor, "
+     "geometric_median, activation; SCOPE: layer, global, group; M: what counts are rounded up to",
+     read_channels},
+    {"repair", "repair", "repair", "other channels make up for those (calibrated)", read_repair},
     {"pattern", "dense", "dense", "every weight (what there is without a pattern)",
      set<&recipe::pattern, pattern_kind::dense>},
     {"pattern", "nm", "nm:N:M", "N of every M consecutive weights of a row, N < M <= 32", read_n_m},
@@ -157,6 +208,8 @@ recipe parse_recipe(std::string_view text) {
     r.text = text;
     const std::vector<bool> there = parse_parts(words, text, r);
     for (std::size_t i = 0; i < there.size(); ++i) {
+        if (there[i] && parts[i].role == "repair" && !r.channels)
+            refuse(words, text, parts[i].name, "needs channel, what it repairs");
         if (there[i] && parts[i].role == "saliency" && r.pattern == pattern_kind::dense)
             refuse(words, text, parts[i].name, "needs a pattern that prunes");
         if (there[i] && parts[i].role == "order" && r.pattern != pattern_kind::hinm)

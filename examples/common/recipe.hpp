@@ -3,6 +3,7 @@
 #ifndef PARE_EXAMPLES_COMMON_RECIPE_HPP
 #define PARE_EXAMPLES_COMMON_RECIPE_HPP
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -43,6 +44,24 @@ enum class permutation_kind : std::uint8_t {
     gyro_inputs    ///< or that of the inputs
 };
 
+enum class criterion_kind : std::uint8_t { l1, l2, bn_gamma, taylor, geometric_median, activation };
+enum class scope_kind : std::uint8_t {
+    layer,   ///< the same share of every layer
+    global,  ///< one ranking
+    group    ///< one per extents of maps and kind of layer
+};
+
+/// Channels that leave a network as a whole, before anything is done to the weights of others.
+struct channel_recipe {
+    criterion_kind criterion = criterion_kind::l1;
+    double share = 0.0;  ///< of multiply-adds to remove
+    scope_kind scope = scope_kind::layer;
+    std::size_t multiple = 1;  ///< what is left of a layer's channels is rounded up to
+    bool repair = false;
+
+    auto operator<=>(const channel_recipe&) const = default;
+};
+
 /// What a recipe string says: the library's axes as run-time values.
 struct recipe {
     std::string text = "dense";  ///< as written
@@ -61,26 +80,39 @@ struct recipe {
     saliency_kind saliency = saliency_kind::magnitude;
     permutation_kind permutation = permutation_kind::in_place;
     std::optional<double> search_seconds{};  ///< of a longer search, per layer
+    std::optional<channel_recipe> channels{};
 };
+
+/// What it says of the weights of the channels that are left.
+inline recipe without_channels(recipe r) {
+    r.channels.reset();
+    return r;
+}
 
 /// Nothing is done to the weights.
 constexpr bool is_dense_as_stored(const recipe& r) {
-    return r.pattern == pattern_kind::dense && r.codec == codec_kind::stored;
+    return r.pattern == pattern_kind::dense && r.codec == codec_kind::stored && !r.channels;
 }
 
 /// Whether weights are stored as codes with scales.
 constexpr bool is_coded(codec_kind codec) { return codec >= codec_kind::i8; }
 
-/// Whether it needs to see inputs, and their second moments.
+/// Whether it needs to see inputs of layers, and their second moments.
 constexpr bool needs_calibration(const recipe& r) {
     return r.saliency != saliency_kind::magnitude || r.gptq;
 }
 constexpr bool needs_gram(const recipe& r) {
     return r.saliency == saliency_kind::optimal_brain || r.gptq;
 }
+/// Whether what it says of channels needs data.
+constexpr bool needs_calibration(const channel_recipe& c) {
+    return c.criterion == criterion_kind::taylor || c.criterion == criterion_kind::activation ||
+           c.repair;
+}
 
 /// Reads parts joined by '+', each `name[:argument]*`, in any order: at most one pattern, one
-/// codec, one scale rule, one rounding, one saliency and one permutation. @throws usage_error, with
+/// codec, one scale rule, one rounding, one saliency, one permutation, and one choice of channels
+/// with a repair. @throws usage_error, with
 /// the list of what exists
 recipe parse_recipe(std::string_view text);
 

@@ -7,6 +7,8 @@
 
 int main(int argc, char** argv) {
     return tools::exit_code_of("pare_compress", [&] {
-        if (const auto options = compressor::parse_options(argc, argv)) compressor::run(*options);
+        compressor::ranks alone;
+        if (const auto options = compressor::parse_options(argc, argv))
+            compressor::run(*options, alone);
     });
 }

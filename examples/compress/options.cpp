@@ -4,7 +4,7 @@
 
 #include "common/command_line.hpp"
 #include "common/grammar.hpp"
-#include "common/linear.hpp"
+#include "recipe_file.hpp"
 
 #include <cstdio>
 #include <utility>
@@ -28,31 +28,40 @@ constexpr const char* notes =
     "A recipe without a codec keeps the tensor's type. Q8_0 and Q4_0 become f32, dense ones too.\n"
     "The metadata of the source are kept, but for GGUF's arrays; a config.json beside a source\n"
     "whose metadata have no `config` becomes that.\n"
-    "saliency is kept / total. OUT appears when it is complete.\n"
+    "saliency is kept / total. OUT appears when it is complete. Until then finished layers are\n"
+    "kept in the folder OUT.parts: the same command goes on from there after an interruption.\n"
     "Exit code: 0, 1 for a failure, 2 for a command line that makes no sense.";
 
-tools::recipe read_recipe(std::string_view text, const std::string& calibration) {
-    tools::recipe r = tools::parse_recipe(text);
-    tools::check_compiled(r);
-    if (tools::needs_calibration(r) && calibration.empty())
-        throw tools::usage_error("recipe '" + r.text +
-                                 "' needs --calibration: what the layers' inputs are like");
-    return r;
-}
-
-layer_choice read_layer(const std::string& text, const std::string& calibration) {
+layer_choice read_layer(const std::string& text) {
     const std::size_t equals = text.rfind('=');
     if (equals == 0 || equals == std::string::npos)
         throw tools::usage_error("--layer '" + text + "' is not PATTERN=RECIPE");
-    return {text.substr(0, equals),
-            read_recipe(std::string_view(text).substr(equals + 1), calibration)};
+    return {text.substr(0, equals), {read_recipe(std::string_view(text).substr(equals + 1))}};
+}
+
+// That there is what the recipes need.
+void check(const choices& chosen) {
+    bool any_list = false;
+    const auto look = [&](const candidates& recipes) {
+        any_list = any_list || recipes.size() > 1;
+        for (const tools::recipe& r : recipes)
+            if (tools::needs_calibration(r) && chosen.calibration.empty())
+                throw tools::usage_error("recipe '" + r.text +
+                                         "' needs --calibration: what the layers' inputs are like");
+    };
+    look(chosen.by_default);
+    for (const layer_choice& choice : chosen.layers) look(choice.recipes);
+    if (any_list && !chosen.within)
+        throw tools::usage_error("a list of recipes needs a budget, which chooses among them");
+    if (chosen.within && !any_list)
+        throw tools::usage_error("a budget needs a list of recipes to choose among");
 }
 
 }  // namespace
 
 std::optional<options> parse_options(int argc, char** argv) {
     options o;
-    std::string recipe = "nm:2:4", keep_dense;
+    std::string recipe = "nm:2:4", keep_dense, recipe_file, calibration;
     std::vector<std::string> layers;
     bool list_recipes = false;
 
@@ -60,12 +69,16 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.footer(notes);
     app.add_option("IN", o.in, "A dense model: .safetensors or .gguf");
     app.add_option("OUT", o.out, "The file to write");
-    app.add_option("--recipe", recipe, "What to do to the weights (--list-recipes)")
-        ->capture_default_str();
+    CLI::Option* const by_default =
+        app.add_option("--recipe", recipe, "What to do to the weights (--list-recipes)")
+            ->capture_default_str();
     app.add_option("--layer", layers, "PATTERN=RECIPE: another recipe for these layers")
         ->allow_extra_args(false);  // else IN and OUT behind it were two more
     app.add_option("--keep-dense", keep_dense, "Tensors left as they are, with commas");
-    app.add_option("--calibration", o.calibration,
+    app.add_option("--recipe-file", recipe_file,
+                   "Recipes, exceptions, calibration and a budget as JSON; the rest of the command "
+                   "line counts more");
+    app.add_option("--calibration", calibration,
                    "What the layers' inputs are like: a file of pare_llm --save-calibration");
     app.add_flag("--dry-run", o.dry_run, "Print the table, write nothing; OUT may be left out");
     app.add_flag("--force", o.force, "Replace OUT where it exists");
@@ -83,11 +96,14 @@ std::optional<options> parse_options(int argc, char** argv) {
     tools::check_folder("OUT", o.out);
     tools::check_folder("--json", o.json);
     tools::check_folder("--html", o.html);
-    o.chosen.by_default = read_recipe(recipe, o.calibration);
-    for (const std::string& text : layers)
-        o.chosen.layers.push_back(read_layer(text, o.calibration));
+    if (!recipe_file.empty()) o.chosen = read_recipe_file(recipe_file);
+    if (o.chosen.by_default.empty() || !by_default->empty())
+        o.chosen.by_default = {read_recipe(recipe)};
+    if (!calibration.empty()) o.chosen.calibration = calibration;
+    for (const std::string& text : layers) o.chosen.layers.push_back(read_layer(text));
     for (const std::string_view pattern : tools::split(keep_dense, ','))
         if (!pattern.empty()) o.chosen.keep_dense.emplace_back(pattern);
+    check(o.chosen);
     return o;
 }
 

@@ -14,7 +14,6 @@ namespace compressor {
 /// The command line of pare_compress.
 struct options {
     std::string in, out, json, html;
-    std::string calibration;  ///< a file of input_sums, or empty
     choices chosen;
     bool dry_run = false, force = false;
     std::size_t threads = 1;

@@ -58,10 +58,10 @@ bool is_layer(const tensor& t) {
            !is_embedding_or_head(t.name());
 }
 
-std::vector<tools::recipe> plan(std::span<const tensor> tensors, const choices& chosen) {
-    std::vector<tools::recipe> recipes;
-    for (const tensor& t : tensors)
-        recipes.push_back(is_layer(t) ? chosen.by_default : tools::recipe{});
+std::vector<candidates> plan(std::span<const tensor> tensors, const choices& chosen) {
+    const candidates dense(1);
+    std::vector<candidates> recipes;
+    for (const tensor& t : tensors) recipes.push_back(is_layer(t) ? chosen.by_default : dense);
     const auto for_each_fitting = [&](const std::string& pattern, auto&& use) {
         bool any = false;
         for (std::size_t i = 0; i < tensors.size(); ++i)
@@ -72,9 +72,9 @@ std::vector<tools::recipe> plan(std::span<const tensor> tensors, const choices& 
         if (!any) throw tools::usage_error("no matrix's name fits '" + pattern + "'");
     };
     for (const layer_choice& choice : chosen.layers)
-        for_each_fitting(choice.pattern, [&](tools::recipe& r) { r = choice.recipe; });
+        for_each_fitting(choice.pattern, [&](candidates& c) { c = choice.recipes; });
     for (const std::string& pattern : chosen.keep_dense)
-        for_each_fitting(pattern, [](tools::recipe& r) { r = {}; });
+        for_each_fitting(pattern, [&](candidates& c) { c = dense; });
     return recipes;
 }
 

@@ -3,9 +3,10 @@
 #ifndef PARE_EXAMPLES_COMPRESS_PLAN_HPP
 #define PARE_EXAMPLES_COMPRESS_PLAN_HPP
 
-#include "common/recipe.hpp"
-#include "source.hpp"
+#include "layer.hpp"
 
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,17 +14,25 @@
 
 namespace compressor {
 
-/// A recipe for the tensors whose names fit a pattern.
+/// Recipes for the tensors whose names fit a pattern.
 struct layer_choice {
     std::string pattern;
-    tools::recipe recipe;
+    candidates recipes;
 };
 
-/// What the command line says of tensors; see its --help.
+/// What may be spent: one of both.
+struct budget {
+    std::optional<std::uint64_t> bytes;     ///< of all tensors of OUT
+    std::optional<double> bits_per_weight;  ///< of the layers with recipes
+};
+
+/// What the command line and the recipe file say of a model; see --help.
 struct choices {
-    tools::recipe by_default;
+    candidates by_default;
     std::vector<layer_choice> layers;
     std::vector<std::string> keep_dense;  ///< patterns
+    std::string calibration;              ///< a file of input_sums, or empty
+    std::optional<budget> within;
 };
 
 /// Whether a tensor's name, or its name without .weight, fits a pattern of characters, * and ?.
@@ -32,10 +41,10 @@ bool fits(std::string_view pattern, std::string_view tensor);
 /// Whether a tensor is a layer's weights, by its shape, type and name.
 bool is_layer(const tensor& t);
 
-/// A recipe for each tensor; those that stay dense have one that does nothing.
+/// Recipes for each tensor; those that stay dense have one that does nothing.
 /// @throws tools::usage_error when a pattern fits no tensor, or a --layer one that cannot be a
 /// layer
-std::vector<tools::recipe> plan(std::span<const tensor> tensors, const choices& chosen);
+std::vector<candidates> plan(std::span<const tensor> tensors, const choices& chosen);
 
 }  // namespace compressor
 

@@ -2,21 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run.hpp"
 
+#include "choose.hpp"
 #include "common/error.hpp"
-#include "common/html.hpp"
-#include "common/model_file.hpp"
-#include "common/model_report.hpp"
 #include "common/report.hpp"
-#include "common/statistics.hpp"
-#include "common/tensors.hpp"
 #include "common/terminal.hpp"
+#include "parts.hpp"
+#include "report.hpp"
 
-#include <pare/io/input_sums.hpp>
+#include <pare/io/mapped_file.hpp>
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
-#include <memory>
+#include <mutex>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,17 +26,6 @@ namespace compressor {
 namespace {
 
 namespace fs = std::filesystem;
-using tools::fixed;
-
-/// A layer that went through its recipe.
-struct row {
-    tensor from;
-    std::string recipe;
-    std::unique_ptr<tools::linear> packed;
-
-    const pare::layer_report& report() const { return packed->report(); }
-    std::string shape() const { return tools::in_words(from.shape()); }
-};
 
 /// A tensor that stays dense, and its elements where they are not those of the source.
 struct dense_tensor {
@@ -44,135 +33,210 @@ struct dense_tensor {
     pare::io::tensor_info info;
 };
 
-/// What a layer's recipe needs to know of its inputs.
-class calibration {
+/// One run of the program, on one rank.
+class job {
   public:
-    explicit calibration(const std::string& file) : file_(file) {
-        if (!file.empty())
-            sums_ = tools::value_of(pare::io::safetensors_reader::open(file.c_str()), file);
-    }
-    tools::input_statistics operator()(const tensor& t, const tools::recipe& r) const {
-        if (!tools::needs_calibration(r)) return {};
-        return tools::statistics_of(
-            tools::value_of(pare::io::load_input_sums(*sums_, t.name()), file_));
-    }
+    job(const options& o, ranks& all) : o_(o), all_(all), parts_(o.out) {}
+
+    void run();
 
   private:
-    std::string file_;
-    std::optional<pare::io::safetensors_reader> sums_;
+    void prepare();
+    void leave_dense(const tensor& t);
+    void compress_own();
+    void exchange();
+    void settle();
+    void write() const;
+    void print() const;
+
+    const options& o_;
+    ranks& all_;
+    parts parts_;
+    std::optional<source> from_;
+    std::optional<calibration> inputs_;
+    std::vector<layer> layers_;
+    std::vector<std::vector<measured>> measured_;  // (layers, candidates)
+    std::vector<dense_tensor> dense_;
+    std::vector<row> rows_;
 };
 
-std::vector<row> compress(const source& from, std::span<const tools::recipe> recipes,
-                          const calibration& inputs, std::size_t n_threads) {
-    pare::thread_pool threads(n_threads);
-    tools::progress bar("compressing", from.tensors().size());
-    std::vector<row> rows;
-    for (std::size_t i = 0; i < recipes.size(); ++i, bar.advance()) {
-        if (is_dense_as_stored(recipes[i])) continue;
-        const tensor& t = from.tensors()[i];
-        std::vector<float> memory;
+std::size_t bytes_of(std::span<const dense_tensor> tensors) {
+    std::size_t bytes = 0;
+    for (const dense_tensor& t : tensors) bytes += t.info.bytes.size();
+    return bytes;
+}
+
+bool are_equal(const std::string& a, const std::string& b) {
+    const auto one = tools::value_of(pare::io::mapped_file::open(a.c_str()), a);
+    const auto other = tools::value_of(pare::io::mapped_file::open(b.c_str()), b);
+    return std::ranges::equal(one.bytes(), other.bytes());
+}
+
+// Calls fn(i) for each i. Where there are fewer than threads, a call has all of them to itself.
+// What the first call that fails throws is thrown, and the rest is left out.
+template <class Fn>
+void for_each(std::size_t n, pare::thread_pool& threads, const Fn& fn) {
+    std::mutex guard;
+    std::size_t first = n;
+    std::exception_ptr why;
+    const auto one = [&](std::size_t i) noexcept {
         try {
-            const tools::input_statistics seen = inputs(t, recipes[i]);
-            rows.push_back({t, recipes[i].text,
-                            tools::load_linear(t.read(memory), recipes[i], seen.view(), threads)});
-        } catch (const tools::failure& e) {
-            throw tools::failure("tensor '" + std::string(t.name()) + "': " + e.what());
+            {
+                const std::lock_guard lock(guard);
+                if (why) return;
+            }
+            fn(i);
+        } catch (...) {
+            const std::lock_guard lock(guard);
+            if (i >= first) return;
+            first = i;
+            why = std::current_exception();
         }
-    }
-    return rows;
-}
-
-std::vector<dense_tensor> read_dense(const source& from, std::span<const tools::recipe> recipes) {
-    std::vector<dense_tensor> tensors;
-    for (std::size_t i = 0; i < recipes.size(); ++i)
-        if (is_dense_as_stored(recipes[i])) {
-            dense_tensor& t = tensors.emplace_back();
-            t.info = from.tensors()[i].read(t.memory);
-        }
-    return tensors;
-}
-
-std::string table(std::span<const row> rows) {
-    std::vector<std::vector<std::string>> cells{
-        {"layer", "shape", "recipe", "bits/w", "saliency", "bytes"}};
-    std::vector<pare::layer_report> reports;
-    const auto add = [&](std::string name, std::string shape, std::string recipe,
-                         const pare::layer_report& r) {
-        cells.push_back({std::move(name), std::move(shape), std::move(recipe),
-                         fixed(r.bits_per_weight, 2), fixed(100 * r.retained, 1) + " %",
-                         std::to_string(r.bytes)});
     };
-    for (const row& r : rows) {
-        add(std::string(r.from.name()), r.shape(), r.recipe, r.report());
-        reports.push_back(r.report());
+    if (n < threads.size()) {
+        for (std::size_t i = 0; i < n; ++i) one(i);
+    } else {
+        threads.parallel_for(n, 1, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i) one(i);
+        });
     }
-    add("all " + std::to_string(rows.size()), "", "", tools::total_of(reports));
-    return tools::format_table(cells);
+    if (why) std::rethrow_exception(why);
 }
 
-void write_json(std::span<const row> rows, const std::string& file) {
-    using nlohmann::ordered_json;
-    ordered_json array = ordered_json::array();
-    for (const row& r : rows)
-        array.push_back({{"layer", r.from.name()},
-                         {"shape", std::vector(r.from.shape().begin(), r.from.shape().end())},
-                         {"recipe", r.recipe},
-                         {"bits_per_weight", r.report().bits_per_weight},
-                         {"sparsity", r.report().sparsity},
-                         {"retained_saliency", r.report().retained},
-                         {"bytes", r.report().bytes}});
-    tools::write_json(file, array);
+void job::run() {
+    all_.share([&] { prepare(); });
+    all_.share([&] { compress_own(); });
+    exchange();
+    if (all_.index() != 0) return;
+    settle();
+    if (!o_.dry_run) write();
+    print();
+    if (!o_.dry_run) parts_.remove();
 }
 
-// What the terminal shows, and the layers.
-std::string html(const std::string& title, const std::string& summary, std::span<const row> rows) {
-    tools::model_layers all;
-    for (const row& r : rows)
-        all.layers.push_back({.name = std::string(r.from.name()),
-                              .shape = r.shape(),
-                              .recipe = r.recipe,
-                              .report = r.report()});
-    return tools::html::page(title + " - pare_compress",
-                             tools::html::list(summary) + tools::layer_section({&all, 1}));
+// A file in the way is refused, but not yet where an interrupted run may just have written it.
+void job::prepare() {
+    if (all_.index() == 0 && !o_.dry_run && !o_.force && fs::exists(o_.out) && !parts_.exist())
+        throw tools::failure(o_.out + ": exists already; --force replaces it");
+    from_.emplace(o_.in);
+    inputs_.emplace(o_.chosen.calibration);
+    std::vector<candidates> recipes = plan(from_->tensors(), o_.chosen);
+    for (std::size_t i = 0; i < recipes.size(); ++i) {
+        const tensor& t = from_->tensors()[i];
+        if (recipes[i].size() == 1 && is_dense_as_stored(recipes[i][0])) leave_dense(t);
+        else layers_.push_back({t, std::move(recipes[i])});
+    }
+    if (layers_.empty())
+        throw tools::failure(o_.in + ": no tensor of it is to be compressed; see --help");
+    if (!o_.dry_run && all_.index() == 0) parts_.claim();
 }
 
-void write(const std::string& file, const source& from, std::span<const row> rows,
-           std::span<const dense_tensor> dense) {
-    pare::io::safetensors_writer out(file);
-    for (const auto& [key, value] : from.metadata()) out.add_metadata(key, value);
-    for (const row& r : rows)
-        tools::save_layer(out, r.from.name(), *r.packed, r.from.shape(), r.recipe);
-    for (const dense_tensor& t : dense)
+void job::leave_dense(const tensor& t) {
+    dense_tensor& dense = dense_.emplace_back();
+    dense.info = t.read(dense.memory);
+}
+
+// The largest first, dealt in turn.
+void job::compress_own() {
+    std::vector<std::size_t> order(layers_.size()), own;
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::stable_sort(order, std::ranges::greater(),
+                             [&](std::size_t l) { return layers_[l].from.size(); });
+    for (std::size_t i = all_.index(); i < order.size(); i += all_.size()) own.push_back(order[i]);
+
+    std::size_t n_weights = 0;
+    for (const std::size_t l : own) n_weights += layers_[l].from.size();
+    pare::thread_pool threads(o_.threads);
+    tools::progress bar("compressing", n_weights);
+    std::mutex guard;
+    measured_.resize(layers_.size());
+    for_each(own.size(), threads, [&](std::size_t i) {
+        const layer& l = layers_[own[i]];
+        measured_[own[i]] = compress(l, *inputs_, o_.chosen.within.has_value(),
+                                     o_.dry_run ? nullptr : &parts_, threads);
+        const std::lock_guard lock(guard);
+        bar.advance(l.from.size());
+    });
+}
+
+void job::exchange() {
+    std::vector<double> values;
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+        measured_[l].resize(layers_[l].recipes.size(), {{.retained = 0.0}});
+        for (const auto& [report, error] : measured_[l])
+            values.insert(values.end(), {static_cast<double>(report.bytes), report.bits_per_weight,
+                                         report.sparsity, report.retained, error});
+    }
+    all_.add_up(values);
+    const double* at = values.data();
+    for (auto& candidates : measured_)
+        for (measured& is : candidates) {
+            is = {{static_cast<std::size_t>(at[0]), at[1], at[2], at[3]}, at[4]};
+            at += 5;
+        }
+}
+
+// Layers that stay dense after all are added to those that do.
+void job::settle() {
+    std::vector<std::size_t> chosen(layers_.size(), 0);
+    if (const auto& within = o_.chosen.within) {
+        std::size_t n_weights = 0;
+        for (const layer& l : layers_) n_weights += l.from.size();
+        const std::uint64_t other = within->bytes ? bytes_of(dense_) : 0;
+        const std::uint64_t all =
+            within->bytes ? *within->bytes
+                          : static_cast<std::uint64_t>(*within->bits_per_weight *
+                                                       static_cast<double>(n_weights) / 8.0);
+        if (other > all)
+            throw tools::failure("budget: the tensors that stay dense take " +
+                                 std::to_string(other) + " bytes alone");
+        chosen = choose(measured_, all - other);
+    }
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+        const layer& is = layers_[l];
+        const tools::recipe& r = is.recipes[chosen[l]];
+        rows_.push_back({is.from, r, measured_[l][chosen[l]]});
+        if (is_dense_as_stored(r)) leave_dense(is.from);
+    }
+}
+
+void job::write() const {
+    pare::io::safetensors_writer out(parts_.whole());
+    for (const auto& [key, value] : from_->metadata()) out.add_metadata(key, value);
+    std::vector<pare::io::safetensors_reader> files;
+    for (const row& r : rows_) {
+        if (is_dense_as_stored(r.recipe)) continue;
+        files.push_back(parts_.open({r.from.name(), r.recipe}));
+        for (const auto& [key, value, where] : files.back().metadata())
+            out.add_metadata(key, value);
+        for (const auto& t : files.back().tensors()) out.add(t.name, t.type, t.shape(), t.bytes);
+    }
+    for (const dense_tensor& t : dense_)
         out.add(t.info.name, t.info.type, t.info.shape(), t.info.bytes);
-    tools::value_of(out.commit(), file);
+    tools::value_of(out.commit(), o_.out);
+    if (!o_.force && fs::exists(o_.out) && !are_equal(parts_.whole(), o_.out))
+        throw tools::failure(o_.out + ": exists by now; --force replaces it");
+    fs::rename(parts_.whole(), o_.out);
+}
+
+void job::print() const {
+    const bool with_errors = o_.chosen.within.has_value();
+    std::string summary = "tensors left dense: " + std::to_string(dense_.size()) + ", of " +
+                          std::to_string(bytes_of(dense_)) + " bytes\n";
+    if (from_->n_arrays() != 0)
+        summary += "arrays of the metadata left out: " + std::to_string(from_->n_arrays()) + "\n";
+    summary += o_.dry_run ? "nothing written\n"
+                          : o_.out + ": " + std::to_string(fs::file_size(o_.out)) + " bytes, of " +
+                                std::to_string(fs::file_size(o_.in)) + "\n";
+    std::printf("%s\n%s", table(rows_, with_errors).c_str(), summary.c_str());
+    if (!o_.json.empty()) write_json(rows_, with_errors, o_.json);
+    if (!o_.html.empty())
+        tools::write_file(o_.html,
+                          html(fs::path(o_.in).filename().string(), summary, rows_, with_errors));
 }
 
 }  // namespace
 
-void run(const options& o) {
-    if (!o.dry_run && !o.force && fs::exists(o.out))
-        throw tools::failure(o.out + ": exists already; --force replaces it");
-    const source from(o.in);
-    const std::vector<tools::recipe> recipes = plan(from.tensors(), o.chosen);
-    const std::vector<dense_tensor> dense = read_dense(from, recipes);
-    if (dense.size() == recipes.size())
-        throw tools::failure(o.in + ": no tensor of it is to be compressed; see --help");
-    const std::vector<row> rows = compress(from, recipes, calibration(o.calibration), o.threads);
-    if (!o.dry_run) write(o.out, from, rows, dense);
-
-    std::size_t dense_bytes = 0;
-    for (const dense_tensor& t : dense) dense_bytes += t.info.bytes.size();
-    std::string summary = "tensors left dense: " + std::to_string(dense.size()) + ", of " +
-                          std::to_string(dense_bytes) + " bytes\n";
-    if (from.n_arrays() != 0)
-        summary += "arrays of the metadata left out: " + std::to_string(from.n_arrays()) + "\n";
-    summary += o.dry_run ? "nothing written\n"
-                         : o.out + ": " + std::to_string(fs::file_size(o.out)) + " bytes, of " +
-                               std::to_string(fs::file_size(o.in)) + "\n";
-    std::printf("%s\n%s", table(rows).c_str(), summary.c_str());
-    if (!o.json.empty()) write_json(rows, o.json);
-    if (!o.html.empty())
-        tools::write_file(o.html, html(fs::path(o.in).filename().string(), summary, rows));
-}
+void run(const options& o, ranks& all) { job(o, all).run(); }
 
 }  // namespace compressor

@@ -91,7 +91,11 @@ std::optional<options> parse_options(int argc, char** argv) {
     if (caches.empty())
         caches = {"window", "sinks:4+window", "h2o",      "a2sf:0.1", "a2sf:0.9:0.5",
                   "tova",   "snapkv:16",      "key_norm", "random"};
-    for (const std::string& text : caches) o.caches.push_back(tools::parse_kv_recipe(text));
+    for (const std::string& text : caches) {
+        o.caches.push_back(tools::parse_kv_recipe(text));
+        if (o.caches.back().renumber != 0)
+            throw tools::usage_error("--kv " + text + ": recorded queries keep their positions");
+    }
     if (o.budgets.empty()) o.budgets = {16, 32, 64, 128};
     std::sort(o.budgets.begin(), o.budgets.end());
     o.budgets.erase(std::unique(o.budgets.begin(), o.budgets.end()), o.budgets.end());

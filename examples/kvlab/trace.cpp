@@ -38,6 +38,7 @@ class recorder final : public llm::cache {
         copy(queries, to_->layers[layer].q);
         inner_->attend(layer, queries, out, run);
     }
+    std::size_t renumber(const pare::kv::rotary& turn) override { return inner_->renumber(turn); }
     void clear() override { inner_->clear(); }
     void mark() override { inner_->mark(); }
     void rewind() override { inner_->rewind(); }

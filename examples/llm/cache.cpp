@@ -41,8 +41,15 @@ kv::shape shape_of(const config& c, const tools::kv_recipe& r) {
     return {c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim, sequences, 1 + r.lower.size()};
 }
 
-// Of every tier.
+// Of every tier of every layer.
 std::vector<kv::block_layout> layouts_of(const config& c, const tools::kv_recipe& r) {
+    std::vector<tools::kv_types> first(c.n_layers, {0, 0, r.keys, r.values});
+    for (const tools::kv_types& own : r.layers) {
+        if (own.end > c.n_layers)
+            throw tools::failure("the cache '" + r.text + "': the model has " +
+                                 std::to_string(c.n_layers) + " layers");
+        for (std::size_t l = own.first; l < own.end; ++l) first[l] = own;
+    }
     std::vector<kv::block_layout> layouts;
     const auto n_kept = static_cast<std::size_t>(r.key_share * static_cast<float>(c.head_dim));
     const auto add = [&](kv::element keys, kv::element values, std::size_t channels) {
@@ -54,9 +61,11 @@ std::vector<kv::block_layout> layouts_of(const config& c, const tools::kv_recipe
                            .key_channels = channels,
                            .key_ranges = r.reading == kv_reading::lserve});
     };
-    add(r.keys, r.values, 0);
-    for (const kv::element e : r.lower)
-        add(e, e, r.key_share == 1.0f ? 0 : std::max<std::size_t>(n_kept, 1));
+    for (const tools::kv_types& types : first) {
+        add(types.keys, types.values, 0);
+        for (const kv::element e : r.lower)
+            add(e, e, r.key_share == 1.0f ? 0 : std::max<std::size_t>(n_kept, 1));
+    }
     return layouts;
 }
 
@@ -66,7 +75,7 @@ class cache_of final : public cache {
     /// @param capacity  tokens of the longest sequence
     cache_of(const config& c, const tools::kv_recipe& r, const Policy& policy, std::size_t capacity,
              std::size_t chunk, const Selector& how = {})
-        : about_("the cache '" + r.text + "'"), keep_(r.keep),
+        : about_("the cache '" + r.text + "'"), keep_(r.keep), every_(r.renumber),
           n_bytes_(bytes_for(c, r, policy, capacity, chunk)),
           memory_(std::make_unique_for_overwrite<std::byte[]>(n_bytes_)),
           pool_(value_of(
@@ -85,9 +94,23 @@ class cache_of final : public cache {
                 pare::matrix_view<float> out, pare::thread_pool& run) override {
         value_of(cache_.attend(layer, queries, out, run), about_);
     }
-    void clear() override { cache_.clear(); }
-    void mark() override { value_of(cache_.fork(0, 1), about_); }
-    void rewind() override { value_of(cache_.fork(1, 0), about_); }
+    std::size_t renumber(const kv::rotary& turn) override {
+        const std::size_t position = cache_.length(0);
+        if (every_ == 0 || position - renumbered_ < every_) return position;
+        return renumbered_ = value_of(cache_.renumber(turn), about_);
+    }
+    void clear() override {
+        cache_.clear();
+        renumbered_ = 0;
+    }
+    void mark() override {
+        value_of(cache_.fork(0, 1), about_);
+        marked_ = renumbered_;
+    }
+    void rewind() override {
+        value_of(cache_.fork(1, 0), about_);
+        renumbered_ = marked_;
+    }
     std::size_t peak_bytes() const override { return pool_.peak_bytes(); }
     const kv::store& tokens() const override { return cache_.tokens(); }
 
@@ -108,7 +131,8 @@ class cache_of final : public cache {
     }
 
     std::string about_;
-    std::vector<kv::position_range> keep_;  // the policy's
+    std::vector<kv::position_range> keep_;             // the policy's
+    std::size_t every_, renumbered_ = 0, marked_ = 0;  // where positions had no gaps
     std::size_t n_bytes_;
     std::unique_ptr<std::byte[]> memory_;
     kv::pool pool_;
@@ -117,7 +141,7 @@ class cache_of final : public cache {
 
 using any_scorer = std::variant<kv::window, kv::a2sf, kv::by_value<kv::a2sf>, kv::h2o, kv::tova,
                                 kv::snapkv, kv::key_norm, kv::random_tokens>;
-using any_budget = std::variant<kv::uniform, kv::pyramid, kv::ada<>, kv::zipvl>;
+using any_budget = std::variant<kv::pyramid, kv::ada<kv::pyramid>, kv::zipvl>;
 
 any_scorer scorer_of(const tools::kv_recipe& r) {
     switch (r.scorer) {
@@ -132,7 +156,7 @@ any_scorer scorer_of(const tools::kv_recipe& r) {
         case kv_scorer::tova:
             return kv::tova{};
         case kv_scorer::snapkv:
-            return kv::snapkv{.observed = r.observed};
+            return kv::snapkv{r.observed, r.pooling};
         case kv_scorer::key_norm:
             return kv::key_norm{};
         case kv_scorer::random:
@@ -142,17 +166,17 @@ any_scorer scorer_of(const tools::kv_recipe& r) {
 }
 
 any_budget budget_of(const tools::kv_recipe& r, std::size_t tokens) {
+    kv::pyramid by_layer{tokens, r.observed};
+    if (!r.pyramid) by_layer.beta = 1.0f;  // every layer has the mean
     switch (r.budget) {
         case kv_budget::uniform:
             break;
-        case kv_budget::pyramid:
-            return kv::pyramid{tokens, r.observed};
         case kv_budget::ada:
-            return kv::ada<>{{tokens}};
+            return kv::ada<kv::pyramid>{by_layer, r.safeguard};
         case kv_budget::zipvl:
             return kv::zipvl{r.mass, tokens};
     }
-    return kv::uniform{tokens};
+    return by_layer;
 }
 
 // visit(policy) with the recipe's policy for a budget of so many tokens.

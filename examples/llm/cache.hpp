@@ -8,6 +8,7 @@
 
 #include <pare/core/tensor_view.hpp>
 #include <pare/core/thread_pool.hpp>
+#include <pare/kv/rotary.hpp>
 #include <pare/kv/store.hpp>
 
 #include <cstddef>
@@ -33,6 +34,9 @@ class cache {
     /// queries, out: (tokens, heads * head_dim), of the tokens just appended.
     virtual void attend(std::size_t layer, pare::matrix_view<const float> queries,
                         pare::matrix_view<float> out, pare::thread_pool& run) = 0;
+    /// After every step: where the recipe says so by now, turns the kept keys to positions without
+    /// gaps. @return the position of the next token
+    virtual std::size_t renumber(const pare::kv::rotary& turn) = 0;
     virtual void clear() = 0;
     /// Remembers the present state; rewind() goes back to it.
     virtual void mark() = 0;

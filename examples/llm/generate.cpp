@@ -25,15 +25,15 @@ token sampler::pick(std::span<const float> logits) {
 std::vector<token> generate(const model& m, std::span<const token> prompt, std::size_t n,
                             sampler choose, const std::function<bool(token)>& told,
                             const cache_options& o) {
-    const std::size_t context = m.shape().context;
-    session s(m, std::min(context, prompt.size() + n), o);
+    const std::size_t context = m.shape().context, all = prompt.size() + n;
+    session s(m, o.recipe.renumber == 0 ? std::min(context, all) : all, o);
     std::vector<float> logits(m.shape().vocab_size);
     const pare::matrix_view<float> row(logits.data(), 1, logits.size());
     std::vector<token> written;
     m.forward(prompt, s, row);
     while (written.size() < n) {
         written.push_back(choose.pick(logits));
-        if (!told(written.back()) || written.size() == n || s.length() == context) break;
+        if (!told(written.back()) || written.size() == n || s.position() == context) break;
         m.forward(std::span(written).last(1), s, row);
     }
     return written;

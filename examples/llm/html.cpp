@@ -36,13 +36,16 @@ std::vector<tools::trade> changes(std::span<const row> rows) {
 }
 
 std::string fronts(std::span<const row> rows) {
+    const auto front = [](std::span<const tools::trade> of, const axis& quality,
+                          std::string_view caption) {
+        return front_figure(of, tools::bits_per_weight, quality, false, caption);
+    };
     return tools::html::grid(
-        front_figure(
-            trades(rows, &quality::nll), nll, false,
-            "What a token costs the model over the bits of its weights: lower is better.") +
-        front_figure(changes(rows), kl, false,
-                     "How far predictions are from the dense model's, where they differ: lower is "
-                     "better."));
+        front(trades(rows, &quality::nll), nll,
+              "What a token costs the model over the bits of its weights: lower is better.") +
+        front(changes(rows), kl,
+              "How far predictions are from the dense model's, where they differ: lower is "
+              "better."));
 }
 
 // A curve per recipe and cache over the bytes of the budgets, and the dense model's level.
@@ -103,7 +106,8 @@ std::string layers(std::span<const row> rows) {
 }  // namespace
 
 std::string plot(std::span<const row> rows) {
-    const std::string drawn = front_chart(changes(rows), kl, false, {.width = 900, .height = 560});
+    const std::string drawn = front_chart(changes(rows), tools::bits_per_weight, kl, false,
+                                          {.width = 900, .height = 560});
     if (drawn.empty()) throw tools::failure("--plot: no recipe changes what the model predicts");
     return tools::svg_file(drawn);
 }

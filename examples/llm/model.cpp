@@ -37,17 +37,19 @@ session::session(const model& m, std::unique_ptr<cache> kept, std::size_t capaci
 
 void session::clear() {
     cache_->clear();
-    length_ = 0;
+    length_ = position_ = 0;
 }
 
 void session::mark() {
     cache_->mark();
     marked_length_ = length_;
+    marked_position_ = position_;
 }
 
 void session::rewind() {
     cache_->rewind();
     length_ = marked_length_;
+    position_ = marked_position_;
 }
 
 matrix_view<float> session::scratch(pare::buffer<float>& memory, std::size_t rows) const {
@@ -79,16 +81,21 @@ model::model(const checkpoint& source, const tools::recipe& recipe,
 }
 
 void model::forward(std::span<const token> ids, session& s, matrix_view<float> logits) const {
-    if (s.length_ + ids.size() > std::min(s.capacity_, shape().context))
-        throw tools::failure("the text is longer than the model's context of " +
-                             std::to_string(shape().context) + " tokens");
+    using pare::kv::pairing;
+    const pare::kv::rotary turn{shape().frequencies, source_->interleaved_rotary()
+                                                         ? pairing::interleaved
+                                                         : pairing::half_split};
     const std::size_t n_silent = ids.size() - logits.rows();  // tokens whose logits nobody wants
     for (std::size_t begin = 0; begin < ids.size(); begin += s.chunk_) {
         const std::size_t n = std::min(s.chunk_, ids.size() - begin);
+        if (s.length_ + n > s.capacity_ || s.position_ + n > shape().context)
+            throw tools::failure("the text is longer than the model's context of " +
+                                 std::to_string(shape().context) + " tokens");
         const matrix_view<float> x = s.scratch(s.x_, n);
         embed(ids.subspan(begin, n), x);
         for (std::size_t l = 0; l < blocks_.size(); ++l) run_block(l, x, s, {});
         s.length_ += n;
+        s.position_ = s.cache_->renumber(turn);
         if (begin + n > n_silent) {
             const std::size_t skip = n_silent > begin ? n_silent - begin : 0;
             write_logits(x.block(skip, 0, n - skip, x.cols()), s,
@@ -130,8 +137,8 @@ void model::run_block(std::size_t layer, matrix_view<float> x, session& s,
     apply(b, slot::q, normed, q);
     apply(b, slot::k, normed, k);
     apply(b, slot::v, normed, v);
-    rotary_->apply(q, s.length_);
-    rotary_->apply(k, s.length_);
+    rotary_->apply(q, s.position_);
+    rotary_->apply(k, s.position_);
     s.cache_->append(layer, k, v);
     s.cache_->attend(layer, q, attended, *run_);
     see(input::output, attended);

@@ -50,6 +50,8 @@ class session {
 
     /// Tokens that it has seen.
     std::size_t length() const { return length_; }
+    /// Where the next one stands: length(), less the gaps that were closed.
+    std::size_t position() const { return position_; }
     void clear();
     /// Remembers the present state; rewind() goes back to it.
     void mark();
@@ -60,7 +62,8 @@ class session {
     friend class model;
     pare::matrix_view<float> scratch(pare::buffer<float>& memory, std::size_t rows) const;
 
-    std::size_t capacity_, chunk_, length_ = 0, marked_length_ = 0;
+    std::size_t capacity_, chunk_, length_ = 0, position_ = 0;
+    std::size_t marked_length_ = 0, marked_position_ = 0;
     std::unique_ptr<cache> cache_;
     pare::buffer<float> x_, normed_, q_, k_, v_, attended_, gate_, up_;  // (chunk, ...)
 };

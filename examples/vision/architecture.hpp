@@ -37,8 +37,10 @@ struct convolution {
 };
 
 /// to = ReLU(to + from). Where `from` has other extents, every stride-th of its pixels and zeros
-/// for the channels it lacks, half of them in front: option A of He et al., arXiv:1512.03385.
-struct residual {};
+/// for the channels it lacks, some of them in front: option A of He et al., arXiv:1512.03385.
+struct residual {
+    std::size_t front = 0;  ///< half of them, but where channels were cut
+};
 
 /// The largest of each window; no zeros around.
 struct max_pool {
@@ -82,10 +84,15 @@ struct architecture {
     std::vector<step> steps;
 
     std::size_t n_classes() const { return steps.back().out.channels; }
+    std::size_t multiply_adds() const;  ///< of its convolutions, per image
 };
 
-/// The network whose tensors these are; every tensor has then been found to have its shape, and no
-/// other to be there. @throws tools::failure, which names the networks that are understood
+/// The key of the metadata that say how many channels a residual lacks in front.
+inline std::string front_key(std::size_t step) { return "shortcut." + std::to_string(step); }
+
+/// The network whose tensors these are, of any widths that fit together; every tensor has then been
+/// found to have its shape, and no other to be there. @throws tools::failure, which names the
+/// networks that are understood
 architecture recognise(const tools::model_file& file);
 
 }  // namespace vision

@@ -49,7 +49,7 @@ void for_each_tap(const pare::window& over, const step& s, Visit visit) {
 template <class Visit>
 void for_each_shortcut(const step& s, Visit visit) {
     const std::size_t stride = s.in.height / s.out.height;
-    const std::size_t before = (s.out.channels - s.in.channels) / 2;
+    const std::size_t before = std::get<residual>(s.what).front;
     for (std::size_t c = 0; c < s.in.channels; ++c)
         for (std::size_t p = 0; p < s.out.pixels(); ++p)
             visit(index(before + c), index(p), index(c),

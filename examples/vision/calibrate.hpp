@@ -6,13 +6,25 @@
 #include "model.hpp"
 
 #include <functional>
+#include <map>
+#include <optional>
+#include <string>
 
 namespace vision {
 
-/// Runs the dense model over calibration images and collects what the saliencies need of each
-/// convolution's patches. The first images suffice: each has a patch per output pixel.
-/// @param told  called once per batch of 16 images
+/// What convolutions read, flattened to patches, by name.
+using layer_inputs = std::map<std::string, std::optional<pare::prune::input_observer>>;
+
+/// Runs the dense model over calibration images, of which the first suffice: each has a patch per
+/// output pixel.
+/// @param with_one  patches have one more feature, which is 1
+/// @param told      called once per batch of 16 images
 /// @throws tools::failure
+layer_inputs observe_inputs(
+    const model& dense, const images& from, bool with_gram, bool with_one,
+    const std::function<void()>& told = [] {});
+
+/// What the saliencies need of that. @param told  see observe_inputs() @throws tools::failure
 layer_statistics calibrate(
     const model& dense, const images& from, bool inverse_hessian,
     const std::function<void()>& told = [] {});

@@ -21,15 +21,15 @@ void for_each_map(const pare::maps<float>& m, pare::thread_pool& run, auto&& vis
 
 }  // namespace
 
-void add_shortcut(pare::maps<const float> x, pare::maps<float> y, pare::thread_pool& run) {
+void add_shortcut(std::size_t front, pare::maps<const float> x, pare::maps<float> y,
+                  pare::thread_pool& run) {
     const std::size_t stride = x.extent(2) / y.extent(2);
-    const std::size_t before = (y.extent(1) - x.extent(1)) / 2;
     for_each_map(y, run, [&](std::size_t i, std::size_t c) {
-        const bool lacks = c < before || c >= before + x.extent(1);
+        const bool lacks = c < front || c >= front + x.extent(1);
         for (std::size_t r = 0; r < y.extent(2); ++r) {
             float* const to = &y(i, c, r, 0);
             if (!lacks) {
-                const float* const from = &x(i, c - before, r * stride, 0);
+                const float* const from = &x(i, c - front, r * stride, 0);
                 for (std::size_t p = 0; p < y.extent(3); ++p) to[p] += from[p * stride];
             }
             for (std::size_t p = 0; p < y.extent(3); ++p) to[p] = std::max(to[p], 0.0f);

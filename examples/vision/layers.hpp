@@ -11,7 +11,8 @@
 namespace vision {
 
 /// See `residual`.
-void add_shortcut(pare::maps<const float> x, pare::maps<float> y, pare::thread_pool& run);
+void add_shortcut(std::size_t front, pare::maps<const float> x, pare::maps<float> y,
+                  pare::thread_pool& run);
 
 /// See `max_pool`.
 void pool_largest(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,

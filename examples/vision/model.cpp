@@ -17,13 +17,6 @@
 
 namespace vision {
 
-checkpoint::checkpoint(const std::filesystem::path& path)
-    : path_(path), file_(path), architecture_(recognise(file_)) {}
-
-const tools::model_tensor& checkpoint::tensor(const std::string& name) const {
-    return *file_.find(name);  // recognise() has found them all
-}
-
 workspace::workspace(const architecture& a, std::size_t n_images, std::size_t n_threads) {
     std::array<std::size_t, architecture::n_slots> sizes{a.input.each.size()};
     std::size_t n_patches = 0;
@@ -51,7 +44,7 @@ pare::maps<float> workspace::slot(std::size_t which, const extents& e) {
 model::model(const checkpoint& source, const tools::recipe& r,
              const std::set<std::string>& keep_dense, const layer_statistics& statistics,
              pare::thread_pool& run, const std::function<void()>& told)
-    : source_(&source), run_(&run) {
+    : source_(&source), recipe_(r), run_(&run) {
     for (const step& s : architecture().steps) {
         layers_.emplace_back();
         if (const auto* const c = std::get_if<convolution>(&s.what)) {
@@ -61,11 +54,12 @@ model::model(const checkpoint& source, const tools::recipe& r,
     }
 }
 
+std::vector<float> model::read(const std::string& tensor) const {
+    return tools::read_floats(source_->tensor(tensor).dense());
+}
+
 model::layer model::load(const convolution& c, const tools::recipe& r, bool compressed,
                          const layer_statistics& statistics) const {
-    const auto read = [&](const std::string& name) {
-        return tools::read_floats(source_->tensor(name).dense());
-    };
     layer l;
     const std::string weight = c.name + ".weight";
     if (c.depthwise) l.filters = read(weight);
@@ -87,17 +81,19 @@ model::layer model::load(const convolution& c, const tools::recipe& r, bool comp
     l.offset = read(c.norm + ".bias");
     std::vector<float> mean = read(c.norm + ".running_mean");  // with the bias, which it takes away
     for (std::size_t i = 0; i < bias.size(); ++i) mean[i] -= bias[i];
-    set_norm(l, mean, read(c.norm + ".running_var"));
+    set_norm(l, std::move(mean), read(c.norm + ".running_var"));
     return l;
 }
 
-void model::set_norm(layer& l, std::span<const float> mean, std::span<const float> variance) const {
+void model::set_norm(layer& l, std::vector<float> mean, std::vector<float> variance) const {
     l.scale.resize(l.gain.size());
     l.bias.resize(l.gain.size());
     for (std::size_t c = 0; c < l.gain.size(); ++c) {
         l.scale[c] = l.gain[c] / std::sqrt(variance[c] + architecture().norm_eps);
         l.bias[c] = l.offset[c] - mean[c] * l.scale[c];
     }
+    l.mean = std::move(mean);
+    l.variance = std::move(variance);
 }
 
 workspace model::make_workspace(std::size_t n_images) const {
@@ -144,18 +140,21 @@ void model::take(std::size_t i, workspace& w) const {
         convolve(i, w, {layers_[i].bias, layers_[i].scale, c->relu ? relu : none});
     } else if (const auto* const pool = std::get_if<max_pool>(&s.what))
         pool_largest(pool->over, x, y, *run_);
-    else if (std::holds_alternative<residual>(s.what)) add_shortcut(x, y, *run_);
+    else if (const auto* const r = std::get_if<residual>(&s.what))
+        add_shortcut(r->front, x, y, *run_);
     else pool_average(x, y, *run_);
 }
 
 void model::forward(const images& from, std::size_t first, workspace& w,
-                    pare::matrix_view<float> logits, const observer& seen) const {
+                    pare::matrix_view<float> logits, const observer& read,
+                    const observer& written) const {
     show(from, first, logits.rows(), w);
     const std::vector<step>& steps = architecture().steps;
     for (std::size_t i = 0; i < steps.size(); ++i) {
         const auto* const c = std::get_if<convolution>(&steps[i].what);
-        if (seen && c && !c->depthwise) seen(*c, w.slot(steps[i].from, steps[i].in));
+        if (read && c && !c->depthwise) read(*c, w.slot(steps[i].from, steps[i].in));
         take(i, w);
+        if (written && c) written(*c, w.slot(steps[i].to, steps[i].out));
     }
     const pare::maps<float> found = w.slot(steps.back().to, steps.back().out);
     for (std::size_t i = 0; i < logits.rows(); ++i)
@@ -179,7 +178,7 @@ void model::estimate_norm(layer& l, pare::maps<const float> products) const {
                 static_cast<float>(std::max(0.0, squares / static_cast<double>(n) - m * m));
         }
     });
-    set_norm(l, mean, variance);
+    set_norm(l, std::move(mean), std::move(variance));
 }
 
 void model::reestimate_norms(const images& from, const std::function<void()>& told) {
@@ -194,6 +193,49 @@ void model::reestimate_norms(const images& from, const std::function<void()>& to
         take(i, w);
         told();
     }
+}
+
+norm_statistics model::norms() const {
+    norm_statistics all;
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        if (layers_[i].gain.empty()) continue;
+        const auto& c = std::get<convolution>(architecture().steps[i].what);
+        norm_estimate& norm = all[c.norm] = {layers_[i].mean, layers_[i].variance};
+        if (!c.has_bias) continue;
+        const std::vector<float> bias = read(c.name + ".bias");
+        for (std::size_t o = 0; o < bias.size(); ++o) norm.mean[o] += bias[o];
+    }
+    return all;
+}
+
+void model::save(const std::filesystem::path& file) const {
+    const std::vector<step>& steps = architecture().steps;
+    const norm_statistics estimated = norms();
+    std::map<std::string, std::vector<float>> memory;  // until commit()
+    pare::io::safetensors_writer out(file.string());
+    const auto add = [&](const std::string& name, std::vector<float> values) {
+        const std::vector<float>& kept = memory[name] = std::move(values);
+        out.add(name, pare::io::dtype::f32, source_->tensor(name).shape(),
+                std::as_bytes(std::span(kept)));
+    };
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        const auto* const r = std::get_if<residual>(&steps[i].what);
+        if (r && r->front != (steps[i].out.channels - steps[i].in.channels) / 2)
+            out.add_metadata(front_key(i), std::to_string(r->front));
+        const auto* const c = std::get_if<convolution>(&steps[i].what);
+        if (c == nullptr) continue;
+        const std::string weight = c->name + ".weight";
+        const tools::model_tensor& tensor = source_->tensor(weight);
+        if (tensor.is_compressed() || (layers_[i].compressed && !is_dense_as_stored(recipe_)))
+            tools::save_layer(out, weight, *layers_[i].weights, tensor.shape(), recipe_.text);
+        else add(weight, read(weight));
+        for (const std::string& name : tensors_beside(*c)) {
+            if (name == c->norm + ".running_mean") add(name, estimated.at(c->norm).mean);
+            else if (name == c->norm + ".running_var") add(name, estimated.at(c->norm).variance);
+            else add(name, read(name));
+        }
+    }
+    tools::value_of(out.commit(), file.string());
 }
 
 pare::layer_report model::report() const {

@@ -3,7 +3,7 @@
 #ifndef PARE_EXAMPLES_VISION_MODEL_HPP
 #define PARE_EXAMPLES_VISION_MODEL_HPP
 
-#include "architecture.hpp"
+#include "checkpoint.hpp"
 #include "common/linear.hpp"
 #include "common/model_report.hpp"
 #include "common/statistics.hpp"
@@ -24,23 +24,6 @@
 
 namespace vision {
 
-/// A network on disk, mapped.
-class checkpoint {
-  public:
-    /// @throws tools::failure
-    explicit checkpoint(const std::filesystem::path& path);
-
-    std::string name() const { return path_.stem().string(); }  ///< for tables
-    const vision::architecture& architecture() const { return architecture_; }
-    const tools::model_tensor& tensor(const std::string& name) const;
-    bool has_compressed() const { return file_.has_compressed(); }
-
-  private:
-    std::filesystem::path path_;
-    tools::model_file file_;
-    vision::architecture architecture_;
-};
-
 /// The memory of a batch: activations of every slot, images side by side within a channel so that
 /// they go through products together, and patches of convolutions.
 class workspace {
@@ -58,6 +41,12 @@ class workspace {
     pare::buffer<float> patches_;
 };
 
+/// Means and variances of batch norms, by name.
+struct norm_estimate {
+    std::vector<float> mean, variance;
+};
+using norm_statistics = std::map<std::string, norm_estimate>;
+
 /// Statistics of what convolutions read, by name; see calibrate().
 using layer_statistics = std::map<std::string, tools::input_statistics>;
 
@@ -70,7 +59,7 @@ using layer_statistics = std::map<std::string, tools::input_statistics>;
 /// again.
 class model {
   public:
-    /// Called with a convolution that is not depthwise and its input.
+    /// Called with a convolution and its input, or its output behind the activation.
     using observer = std::function<void(const convolution&, pare::maps<const float>)>;
 
     /// @param statistics  of each convolution that the recipe compresses, where its saliency needs
@@ -86,14 +75,23 @@ class model {
     workspace make_workspace(std::size_t n_images) const;
 
     /// logits (images, classes) of images [first, first + logits.rows()).
+    /// @param read     called before each convolution that is not depthwise
+    /// @param written  called behind each convolution
     void forward(const images& from, std::size_t first, workspace& w,
-                 pare::matrix_view<float> logits, const observer& seen = {}) const;
+                 pare::matrix_view<float> logits, const observer& read = {},
+                 const observer& written = {}) const;
 
     /// Estimates the batch norms' means and variances again on these images, in the order of the
     /// network, each below norms that are estimated already. Holds the activations of all images.
     /// @param told  called after each step
     void reestimate_norms(
         const images& from, const std::function<void()>& told = [] {});
+
+    /// Of the batch norms by name, as stored: estimated again, or those of the source.
+    norm_statistics norms() const;
+    /// Writes the network with what is compressed of it; checkpoint reads it again.
+    /// @throws tools::failure
+    void save(const std::filesystem::path& file) const;
 
     /// Of the compressed convolutions together.
     pare::layer_report report() const;
@@ -107,19 +105,22 @@ class model {
         std::unique_ptr<tools::linear> weights;
         std::vector<float> filters;  // (channels, taps) of a depthwise one, which has no weights
         bool compressed = false;
-        std::vector<float> gain, offset;  // of the batch norm; empty: none
-        std::vector<float> scale, bias;   // what follows of it and its statistics
+        std::vector<float> gain, offset;    // of the batch norm; empty: none
+        std::vector<float> mean, variance;  // likewise, of the products without the bias
+        std::vector<float> scale, bias;     // what follows of these
     };
 
     layer load(const convolution& c, const tools::recipe& r, bool compressed,
                const layer_statistics& statistics) const;
-    void set_norm(layer& l, std::span<const float> mean, std::span<const float> variance) const;
+    void set_norm(layer& l, std::vector<float> mean, std::vector<float> variance) const;
+    std::vector<float> read(const std::string& tensor) const;
     void show(const images& from, std::size_t first, std::size_t n, workspace& w) const;
     void take(std::size_t step, workspace& w) const;
     void convolve(std::size_t step, workspace& w, const pare::epilogue& after) const;
     void estimate_norm(layer& l, pare::maps<const float> products) const;
 
     const checkpoint* source_;
+    tools::recipe recipe_;
     pare::thread_pool* run_;
     std::vector<layer> layers_;  // one per step, empty where it is no convolution
 };

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network_builder.hpp"
 
+#include "checkpoint.hpp"
 #include "common/error.hpp"
+#include "common/grammar.hpp"
 #include "common/tensors.hpp"
 
 #include <utility>
@@ -30,10 +32,7 @@ void network_builder::expect(const std::string& name, std::span<const std::size_
 
 void network_builder::expect_beside(const convolution& c, std::size_t channels) {
     const std::size_t shape[] = {channels};
-    if (c.has_bias) expect(c.name + ".bias", shape);
-    if (c.norm.empty()) return;
-    for (const char* const part : {".weight", ".bias", ".running_mean", ".running_var"})
-        expect(c.norm + part, shape);
+    for (const std::string& name : tensors_beside(c)) expect(name, shape);
 }
 
 void network_builder::push(decltype(step::what) what, std::size_t from, std::size_t to,
@@ -84,14 +83,29 @@ void network_builder::connect_fully(const std::string& name, bool relu, std::siz
     push(c, from, to, {channels});
 }
 
+// What model::save says of a shortcut.
+std::optional<std::size_t> network_builder::front_of(std::size_t step) const {
+    const std::string key = front_key(step);
+    for (const auto& entry : file_->metadata())
+        if (entry.name == key) {
+            std::size_t front = 0;
+            if (!tools::read_number(entry.value, front))
+                throw tools::failure("metadata '" + key + "' is no number");
+            return front;
+        }
+    return {};
+}
+
 void network_builder::add(std::size_t from, std::size_t to) {
     const extents &x = slots_[from], &y = slots_[to];
-    if (x.channels > y.channels || x.height % y.height != 0 || x.width % y.width != 0 ||
+    const std::optional<std::size_t> front = front_of(made_.steps.size());
+    if (x.channels > y.channels || front.value_or(0) > y.channels - x.channels ||
+        x.height % y.height != 0 || x.width % y.width != 0 ||
         x.height / y.height != x.width / y.width)
         throw tools::failure("a " + family_ + " does not add maps of " +
                              std::to_string(x.channels) + " channels to " +
                              std::to_string(y.channels));
-    push(residual{}, from, to, y);
+    push(residual{front.value_or((y.channels - x.channels) / 2)}, from, to, y);
 }
 
 void network_builder::pool_largest(const pare::window& over, std::size_t from, std::size_t to) {

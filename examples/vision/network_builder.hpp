@@ -46,6 +46,7 @@ class network_builder {
     const tools::model_tensor& take(const std::string& name);
     void expect(const std::string& name, std::span<const std::size_t> shape);
     void expect_beside(const convolution& c, std::size_t channels);
+    std::optional<std::size_t> front_of(std::size_t step) const;
     void push(decltype(step::what) what, std::size_t from, std::size_t to, const extents& out);
 
     const tools::model_file* file_;

@@ -23,6 +23,11 @@ constexpr const char* notes =
     "and fully connected layers; depthwise convolutions stay dense.\n"
     "The first layer and the classifier stay dense: 0.4 % of the weights of a ResNet-20, and two\n"
     "points of its top-1 at nm:2:4. --keep-dense names others, or with '' none.\n"
+    "A recipe with channel:... first cuts whole channels out of the network, with all that reads "
+    "or\n"
+    "adds to them, then compresses what is left; +repair makes up for them as far as those that "
+    "stay\n"
+    "allow, batch norms included. --save writes the smaller network, which runs as any other.\n"
     "A model that pare_compress wrote runs as it is; recipes and --keep-dense need a dense one.\n"
     "bits/w, weight bytes, sparsity and saliency (kept / total, mean over layers weighted by "
     "their\n"
@@ -61,6 +66,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_option("--limit", o.limit, "Images to measure on (default: all)")
         ->check(tools::positive);
     tools::add_threads(app, o.threads);
+    app.add_option("--save", o.save, "Write the compressed network to this .safetensors file");
     app.add_option("--json", o.json, "Write the table to this file as JSON");
     app.add_option("--html", o.html, "Write a report with charts and layers to this file");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
@@ -74,6 +80,7 @@ std::optional<options> parse_options(int argc, char** argv) {
             throw tools::usage_error(std::string(name) + " is missing; see --help");
     tools::check_folder("--json", o.json);
     tools::check_folder("--html", o.html);
+    tools::check_folder("--save", o.save);
     if (kept->count() != 0) {
         o.keep_dense.emplace();
         for (const std::string_view name : tools::split(keep_dense, ','))
@@ -86,10 +93,13 @@ std::optional<options> parse_options(int argc, char** argv) {
     };
     if (reestimated->count() != 0) need_calibration("--reestimate-bn");
     for (const std::string& text : recipes) {
-        o.recipes.push_back(tools::parse_recipe(text));
-        tools::check_compiled(o.recipes.back());
-        if (tools::needs_calibration(o.recipes.back())) need_calibration("recipe '" + text + "'");
+        const tools::recipe& r = o.recipes.emplace_back(tools::parse_recipe(text));
+        tools::check_compiled(tools::without_channels(r));
+        if (tools::needs_calibration(r) || (r.channels && tools::needs_calibration(*r.channels)))
+            need_calibration("recipe '" + text + "'");
     }
+    if (!o.save.empty() && o.recipes.size() != 1)
+        throw tools::usage_error("--save writes the network of one --recipe");
     return o;
 }
 

@@ -23,6 +23,15 @@ constexpr family families[] = {
 
 }  // namespace
 
+std::size_t architecture::multiply_adds() const {
+    std::size_t sum = 0;
+    for (const step& s : steps)
+        if (const auto* const c = std::get_if<convolution>(&s.what))
+            sum += s.out.size() * (c->depthwise ? 1 : s.in.channels) * c->over.kernel.height *
+                   c->over.kernel.width;
+    return sum;
+}
+
 architecture recognise(const tools::model_file& file) {
     std::string list;
     for (const family& f : families) {

@@ -13,12 +13,13 @@ namespace vision {
 using tools::fixed;
 
 tools::cells table_cells(std::span<const row> rows) {
-    std::vector<std::vector<std::string>> cells{
-        {"recipe", "bits/w", "weight bytes", "sparsity", "saliency", "top-1", "nll", "ms/image"}};
+    std::vector<std::vector<std::string>> cells{{"recipe", "bits/w", "weight bytes", "sparsity",
+                                                 "saliency", "Mmadd", "top-1", "nll", "ms/image"}};
     for (const row& r : rows)
         cells.push_back({r.recipe, fixed(r.layers.bits_per_weight, 2),
                          std::to_string(r.layers.bytes), fixed(100 * r.layers.sparsity, 1) + " %",
                          fixed(100 * r.layers.retained, 1) + " %",
+                         fixed(1e-6 * static_cast<double>(r.multiply_adds), 2),
                          fixed(100 * r.quality.top1, 1) + " %", fixed(r.quality.nll, 4),
                          fixed(1e3 * r.seconds, 3)});
     return cells;
@@ -56,7 +57,9 @@ void write_json(std::span<const row> rows, const std::string& file) {
                          {"bits_per_weight", r.layers.bits_per_weight},
                          {"weight_bytes", r.layers.bytes},
                          {"model_bytes", r.model_bytes},
-                         {"ms_per_image", 1e3 * r.seconds}});
+                         {"multiply_adds", r.multiply_adds},
+                         {"ms_per_image", 1e3 * r.seconds},
+                         {"dense_ms_per_image", 1e3 * r.dense_seconds}});
     tools::write_json(file, array);
 }
 

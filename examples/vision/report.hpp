@@ -23,7 +23,8 @@ struct row {
     bool reestimated_norms = false;
     pare::layer_report layers;  ///< of the compressed layers
     std::vector<tools::layer_row> each_layer;
-    std::size_t model_bytes = 0;  ///< those, the others, norms and biases
+    std::size_t model_bytes = 0;    ///< those, the others, norms and biases
+    std::size_t multiply_adds = 0;  ///< of all layers, per image; zeros count
     vision::quality quality;
     std::size_t n_images = 0;    ///< that quality is a mean of
     double seconds = 0.0;        ///< per image

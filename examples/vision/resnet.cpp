@@ -28,16 +28,15 @@ architecture recognise_resnet(const tools::model_file& file) {
                         1e-5f);
     std::size_t x = 1, n_blocks = 0;  // x is 1 or 3; a block writes the other one, and 2 in between
     net.convolve(three_by_three("", "1", 1, true), 0, x);
-    const std::size_t width = net.at(x).channels;
     for (std::size_t stage = 1; stage <= 3; ++stage) {
         const std::string layer = "layer" + std::to_string(stage) + ".";
         for (std::size_t i = 0;; ++i, ++n_blocks) {
             const std::string block = layer + std::to_string(i) + ".";
             if (i > 0 && !net.has(block + "conv1.weight")) break;
-            const std::size_t channels = width << (stage - 1), y = 4 - x;
+            const std::size_t y = 4 - x;
             const std::size_t stride = stage > 1 && i == 0 ? 2 : 1;
-            net.convolve(three_by_three(block, "1", stride, true), x, 2, channels);
-            net.convolve(three_by_three(block, "2", 1, false), 2, y, channels);
+            net.convolve(three_by_three(block, "1", stride, true), x, 2);
+            net.convolve(three_by_three(block, "2", 1, false), 2, y);
             net.add(x, y);
             x = y;
         }

@@ -39,8 +39,14 @@
 #include "kv/window.hpp"
 #include "kv/zipvl.hpp"
 #include "mixed_layer.hpp"
+#include "octave/cross_frequency_partial.hpp"
+#include "octave/self_attention.hpp"
+#include "octave/separable_bottleneck.hpp"
 #include "prune/block.hpp"
 #include "prune/bn_gamma.hpp"
+#include "prune/channel_cut.hpp"
+#include "prune/channel_scores.hpp"
+#include "prune/channel_selection.hpp"
 #include "prune/churn.hpp"
 #include "prune/column_order.hpp"
 #include "prune/filter_norm.hpp"
@@ -64,6 +70,8 @@
 #include "quant/awq.hpp"
 #include "quant/mixllm.hpp"
 #include "quant/scaled.hpp"
+#include "tune/race.hpp"
+#include "tune/roofline.hpp"
 #include "version.hpp"
 
 #endif  // PARE_PARE_HPP

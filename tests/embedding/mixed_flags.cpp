@@ -140,6 +140,40 @@ bool run_search(const weight_array& weights) {
     return bool{pare::prune::permutation_plan::make(channels, layers)};
 }
 
+/// A model without half of its multiply-adds. @return the sum of what its second layer keeps, -1
+/// for a refusal
+float run_cut(const weight_array& weights) {
+    using op = pare::prune::channel_operation;
+    const op operations[]{op::input(3),          op::layer(0, cols),
+                          op::layer(1, rows),    op::padding(1, rows, 7),
+                          op::elementwise(2, 3), op::depthwise(4, rows, 9),
+                          op::output(0)};
+    const auto graph = pare::prune::channel_graph::make(operations);
+    std::array<float, rows + cols + 3> scores{};
+    std::array<std::uint8_t, rows + cols + 3> flags;
+    if (!graph || graph->n_classes() > scores.size()) return -1.0f;
+    const std::size_t n = graph->n_classes();
+    const std::span<std::uint8_t> kept(flags.data(), n);
+    const std::array<std::span<const float>, 7> of_rows{{{}, {}, {weights.data(), rows}}};
+    const std::array<std::uint32_t, 2> pools{};
+    if (!pare::prune::channel_scores{}.combine(*graph, of_rows, {scores.data(), n}) ||
+        !pare::prune::channel_selection{.share = 0.5}.select(
+            *graph, {scores.data(), n}, {pools.data(), graph->n_groups()}, kept))
+        return -1.0f;
+    const auto cut = pare::prune::channel_cut::make(*graph, kept);
+    if (!cut) return -1.0f;
+    weight_array left{};
+    std::array<float, rows> bias{};
+    const pare::matrix_view<const float> whole(weights.data(), rows, cols);
+    const std::size_t n_left = cut->kept(2).size();
+    if (!cut->gather_weights(2, whole, {left.data(), n_left, cut->cols(2)}) ||
+        !cut->absorb(2, whole, {weights.data(), cols}, {bias.data(), n_left}))
+        return -1.0f;
+    float sum = 0.0f;
+    for (const float v : left) sum += v;
+    return sum + bias[0];
+}
+
 /// A convolution, then a depthwise one. @return the sum of what came out, -1 for a refusal
 float run_convolutions(const weight_array& weights) {
     constexpr std::array<std::size_t, 4> in{2, 3, 8, 7}, out{2, 16, 4, 4};
@@ -190,7 +224,7 @@ float MIXED_FLAGS_NAME(const char* path) {
                                                                                        weights, x),
           run_layer<pare::prune::unaligned_block<8, pare::prune::optimum>, cast<float>>(path,
                                                                                         weights, x),
-          run_convolutions(weights),
+          run_convolutions(weights), run_cut(weights),
           run_cache<pare::kv::a2sf, pare::kv::uniform>(pare::kv::element::f16),
           run_cache<pare::kv::h2o, pare::kv::ada<>>(pare::kv::element::i8),
           run_cache<pare::kv::key_norm, pare::kv::pyramid>(pare::kv::element::i4),

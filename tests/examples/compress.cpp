@@ -4,8 +4,11 @@
 
 #include "common/error.hpp"
 #include "common/model_file.hpp"
+#include "common/statistics.hpp"
+#include "compress/error_measure.hpp"
 #include "html.hpp"
 #include "io/gguf_file.hpp"
+#include "llm/calibrate.hpp"
 #include "llm/dataset.hpp"
 #include "llm/model.hpp"
 #include "support/catch.hpp"
@@ -17,8 +20,10 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -41,7 +46,8 @@ std::optional<compressor::options> parse(std::vector<std::string> line) {
 /// Why a command line is refused, or its run fails; empty: it does not.
 std::string refusal(const std::vector<std::string>& line) {
     try {
-        compressor::run(*parse(line));
+        compressor::ranks alone;
+        compressor::run(*parse(line), alone);
     } catch (const tools::failure& e) {
         return e.what();
     }
@@ -213,8 +219,247 @@ TEST_CASE("a run that fails leaves nothing") {
     const std::string why = refusal({f.in, f.out});
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
     std::signal(SIGXFSZ, handler);
-    CHECK_THAT(why, Catch::Contains("out.safetensors: the file cannot be"));
+    CHECK_THAT(why,
+               Catch::Contains("out.safetensors.parts") && Catch::Contains("the file cannot be"));
     CHECK(f.folder.n_files() == 1);
+}
+
+TEST_CASE("the file is the same for any number of threads") {
+    const temporary_folder folder;
+    const auto with_threads = [&](const std::string& n) {
+        const std::string out = folder / n;
+        compress({(bard / "bard.safetensors").string(), out, "--threads", n, "--recipe-file",
+                  PARE_SOURCE_DIR "/examples/compress/bard.json"});
+        return read_text(out);
+    };
+    const std::string alone = with_threads("1");
+    CHECK(with_threads("3") == alone);
+    CHECK(with_threads("40") == alone);  // more than layers
+    CHECK(folder.n_files() == 3);
+}
+
+TEST_CASE("finished layers are kept for the next run, which makes again what is not theirs") {
+    pare::random random(5);
+    tensors good;
+    for (const char* const name : {"a.weight", "b.weight"})
+        good[name] = random_tensor({8, 64}, random);
+    good["c.weight"] = random_tensor({8, 32}, random);  // the smallest comes last
+    tensors sick = good;
+    sick["c.weight"].values[0] = std::nanf("");
+    const small_file f(sick);
+    const std::vector<std::string> line{f.in, f.out, "--threads", "1"};
+    const auto leave_parts = [&](const tensors& t) {
+        write_model(f.in, t, "");
+        REQUIRE_THAT(refusal(line), Catch::Contains("c.weight"));
+        std::map<fs::path, std::string> layers;
+        for (const auto& entry : fs::directory_iterator(f.out + ".parts"))
+            if (entry.path().extension() == ".safetensors")
+                layers[entry.path()] = read_text(entry.path());
+        REQUIRE(layers.size() == 2);
+        return layers;
+    };
+    const auto parts = leave_parts(sick);
+    const auto& [file, bytes] = *parts.begin();
+    const auto& [other, other_bytes] = *parts.rbegin();
+    const fs::file_time_type long_ago{};
+    fs::last_write_time(other, long_ago);
+
+    std::string flipped = bytes;
+    flipped.back() ^= 1;
+    for (const std::string& broken : {flipped, bytes.substr(0, 100), std::string()}) {
+        write_text(file, broken);
+        CHECK(leave_parts(sick) == parts);
+    }
+    fs::remove(file);
+    CHECK(leave_parts(sick) == parts);
+    CHECK(fs::last_write_time(other) == long_ago);  // it was not made again
+
+    tensors changed = sick;
+    for (const char* const name : {"a.weight", "b.weight"}) changed[name].values[0] += 1.0f;
+    const auto other_parts = leave_parts(changed);
+    CHECK(other_parts.at(file) != bytes);
+    CHECK(other_parts.at(other) != other_bytes);
+
+    write_model(f.in, good, "");
+    compress(line);
+    CHECK_FALSE(fs::exists(f.out + ".parts"));
+    const std::string fresh = f.folder / "fresh";
+    compress({f.in, fresh});
+    CHECK(read_text(f.out) == read_text(fresh));
+}
+
+TEST_CASE("an interrupted run that had just written its file counts as done") {
+    const small_file f;
+    compress({f.in, f.out});
+    const std::string whole = read_text(f.out);
+    fs::create_directory(f.out + ".parts");
+    compress({f.in, f.out});
+    CHECK(read_text(f.out) == whole);
+    CHECK(f.folder.n_files() == 2);
+
+    write_text(f.out, "precious");
+    fs::create_directory(f.out + ".parts");
+    CHECK_THAT(refusal({f.in, f.out}), Catch::Contains("exists by now"));
+    CHECK(read_text(f.out) == "precious");
+    compress({f.in, f.out, "--force"});
+    CHECK(read_text(f.out) == whole);
+    CHECK(f.folder.n_files() == 2);
+}
+
+TEST_CASE("of two runs at once one is refused, and no other file in the folder is touched") {
+    const small_file f;
+    fs::create_directory(f.out + ".parts");
+    write_text(f.out + ".parts/mine.part", "mine");
+    compressor::parts running(f.out);
+    running.claim();
+    CHECK_THAT(refusal({f.in, f.out}), Catch::Contains("another run"));
+    CHECK_FALSE(fs::exists(f.out));
+    CHECK(read_text(f.out + ".parts/mine.part") == "mine");
+}
+
+TEST_CASE("a recipe file says what the command line can, which counts more") {
+    const small_file f;
+    const std::string file = f.folder / "recipes.json", other = f.folder / "other";
+    write_text(file, R"({"recipe": "nm:1:4", "keep_dense": ["a"],
+                         "layers": [{"names": "*", "recipe": "nm:2:4"},
+                                    {"names": "nar??w", "recipe": "nm:1:8+f16"}]})");
+    compress({f.in, f.out, "--recipe-file", file});
+    compress({f.in, other, "--recipe", "nm:1:4", "--keep-dense", "a", "--layer", "*=nm:2:4",
+              "--layer", "nar??w=nm:1:8+f16"});
+    CHECK(read_text(f.out) == read_text(other));
+
+    write_text(file, R"({"recipe": "nm:1:4"})");
+    compress({f.in, f.out, "--force", "--recipe-file", file, "--recipe", "nm:2:4"});
+    compress({f.in, other, "--force", "--recipe", "nm:2:4"});
+    CHECK(read_text(f.out) == read_text(other));
+    const auto calibrated = parse({f.in, f.out, "--recipe-file", file, "--calibration", "c"});
+    CHECK(calibrated->chosen.calibration == "c");
+    write_text(file, R"({"calibration": "sums"})");
+    CHECK(parse({f.in, f.out, "--recipe-file", file})->chosen.calibration == f.folder / "sums");
+}
+
+TEST_CASE("what is wrong in a recipe file is named with its key and place") {
+    const small_file f;
+    const std::string file = f.folder / "recipes.json";
+    const auto refused = [&](const std::string& text) {
+        write_text(file, text);
+        const std::string why = refusal({f.in, f.out, "--recipe-file", file});
+        CHECK(why.starts_with(file));
+        return why.substr(std::min(why.size(), file.size()));
+    };
+    CHECK_THAT(refused("{\n  \"recipe\" 1}"), Catch::Contains("line 2, column 12"));
+    CHECK(refused("[]") == ": not an object");
+    CHECK(refused(R"({"recipes": "nm:2:4"})") == ": there is no key 'recipes'");
+    CHECK(refused(R"({"recipe": "i8", "recipe": "i4"})") ==
+          ": key 'recipe' occurs twice in an object");
+    CHECK(refused(R"({"recipe": 1})") == ": recipe: not a text");
+    CHECK(refused(R"({"recipe": []})") == ": recipe: an empty list");
+    CHECK_THAT(refused(R"({"recipe": ["i8", "nm:9"]})"),
+               Catch::StartsWith(": recipe[1]: recipe 'nm:9'"));
+    CHECK(refused(R"({"layers": [{"names": "a"}]})") == ": layers[0]: the key 'recipe' is missing");
+    CHECK_THAT(refused(R"({"layers": [{"names": "a", "recipe": "nm:3:7"}]})"),
+               Catch::StartsWith(": layers[0].recipe: recipe 'nm:3:7'"));
+    CHECK(refused(R"({"keep_dense": "a"})") == ": keep_dense: not a list");
+    CHECK(refused(R"({"budget": {"bytes": -1}})") == ": budget.bytes: not a whole number");
+    CHECK_THAT(refused(R"({"budget": {"bits_per_weight": 0}})"),
+               Catch::StartsWith(": budget.bits_per_weight: not a number"));
+    CHECK_THAT(refused(R"({"budget": {"bytes": 1, "bits_per_weight": 1}})"),
+               Catch::StartsWith(": budget: it takes one of"));
+
+    const auto senseless = [&](const std::string& text) {
+        write_text(file, text);
+        return refusal({f.in, f.out, "--recipe-file", file});
+    };
+    CHECK_THAT(senseless(R"({"recipe": ["i8", "i4"]})"), Catch::Contains("needs a budget"));
+    CHECK_THAT(senseless(R"({"budget": {"bytes": 1}})"), Catch::Contains("needs a list"));
+    CHECK_THAT(senseless(R"({"recipe": ["i8", "i4"], "budget": {"bytes": 1}})"),
+               Catch::Contains("budget: the tensors that stay dense take 512 bytes alone"));
+    CHECK_THAT(senseless(R"({"recipe": ["i8", "i4"], "budget": {"bytes": 512}})"),
+               Catch::Contains("there are 0 for them"));
+    CHECK_THAT(refusal({f.in, f.out, "--recipe-file", f.folder / "none"}),
+               Catch::Contains("none: it cannot be opened"));
+    CHECK_FALSE(fs::exists(f.out));
+}
+
+TEST_CASE("within a budget the recipes with the least error are chosen") {
+    pare::random random(7);
+    tensors t;
+    for (const char* const name : {"a.weight", "b.weight", "c.weight"})
+        t[name] = random_tensor({16, 64}, random);
+    for (std::size_t i = 0; i < t["b.weight"].values.size(); ++i)
+        if (i % 4 > 1) t["b.weight"].values[i] = 0.0f;  // 2:4 costs it nothing
+    t["bias"] = random_tensor({16}, random);
+    const small_file f(t);
+    const std::string file = f.folder / "recipes.json";
+    const auto chosen = [&](const std::string& budget) {
+        write_text(file, R"({"recipe": ["dense", "nm:2:4+f32"], "budget": )" + budget + "}");
+        compress({f.in, f.out, "--force", "--recipe-file", file});
+        const tools::model_file written(f.out);
+        std::string compressed;
+        for (const auto& [name, one] : written.tensors())
+            if (one.is_compressed()) compressed += name[0];
+        return compressed;
+    };
+    const std::size_t dense = 16 * 64 * 4, packed = 16 * (32 * 4 + 32 * 2 / 8), bias = 64;
+    const auto bytes = [&](std::size_t n) { return R"({"bytes": )" + std::to_string(n) + "}"; };
+    CHECK(chosen(bytes(3 * dense + bias)) == "b");
+    CHECK(chosen(bytes(2 * dense + packed + bias)) == "b");
+    CHECK(chosen(bytes(2 * dense + packed + bias - 1)).size() == 2);
+    CHECK(chosen(bytes(3 * packed + bias)) == "abc");
+    CHECK(chosen(R"({"bits_per_weight": 32})") == "b");
+    CHECK(chosen(R"({"bits_per_weight": 26})").size() == 2);
+}
+
+TEST_CASE("the error of a layer is that of its output") {
+    pare::random random(11);
+    pare::thread_pool run(1);
+    const std::size_t rows = 8, cols = 70, n = 100;
+    const auto w = random_tensor({rows, cols}, random).values;
+    const auto x = random_tensor({n, cols}, random).values;
+    const pare::matrix_view<const float> weights(w.data(), rows, cols), inputs(x.data(), n, cols);
+    std::optional<pare::prune::input_observer> seen;
+    tools::observe(seen, inputs, true);
+    const auto recipe = tools::parse_recipe("nm:2:4");
+    const auto packed = tools::make_linear(weights, recipe, tools::codec_kind::f32, {}, run);
+    const auto dense = tools::make_linear(weights, {}, tools::codec_kind::f32, {}, run);
+
+    std::vector<float> y(n * rows), z(n * rows);
+    dense->apply(inputs, {y.data(), n, rows}, {}, run);
+    packed->apply(inputs, {z.data(), n, rows}, {}, run);
+    double lost = 0.0, all = 0.0;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        lost += std::pow(static_cast<double>(y[i] - z[i]), 2);
+        all += std::pow(static_cast<double>(y[i]), 2);
+    }
+    const auto sums = seen->sums();
+    CHECK(compressor::error_measure(weights, &sums, run)(*packed) == Approx(lost / all));
+    CHECK(compressor::error_measure(weights, &sums, run)(*dense) == 0.0);
+    const pare::prune::input_sums without_gram{sums.tokens, sums.squares, sums.largest};
+    CHECK(compressor::error_measure(weights, &without_gram, run)(*packed) ==
+          Approx(lost / all).epsilon(0.3));  // of features that are independent
+    const pare::prune::input_sums narrow{sums.tokens, sums.squares.first(8), sums.largest.first(8)};
+    CHECK_THROWS_WITH(compressor::error_measure(weights, &narrow, run),
+                      Catch::Contains("the calibration has 8 inputs, the layer 70"));
+}
+
+TEST_CASE("a calibration goes from pare_llm to pare_compress") {
+    const temporary_folder folder;
+    const std::string sums = folder / "sums", out = folder / "bard.safetensors";
+    pare::thread_pool run(1);
+    const llm::checkpoint source(bard);
+    const llm::model dense(source, {}, {}, run);
+    const auto text = llm::read_ids(bard / "bard_eval.safetensors", 256, 512);
+    llm::save_calibration(dense, text, sums, [] {});
+    compress({(bard / "bard.safetensors").string(), out, "--recipe", "nm:2:4+wanda",
+              "--calibration", sums});
+    const auto seen = llm::calibrate(dense, text, true);
+    const llm::model at_start(source, tools::parse_recipe("nm:2:4+wanda"), seen, run);
+    const llm::checkpoint packed(out);
+    const llm::model from_file(packed, {}, {}, run);
+    CHECK(logits_of(from_file) == logits_of(at_start));
+    CHECK_THAT(refusal({(bard / "bard.safetensors").string(), out, "--force", "--layer",
+                        "*embed*=nm:2:4+wanda", "--calibration", sums}),
+               Catch::Contains("embed_tokens.weight': the calibration has no such layer"));
 }
 
 TEST_CASE("a GGUF file is compressed as its floats are") {

@@ -27,7 +27,8 @@ tools::model_layers two_layers(const std::string& recipe) {
         recipe,
         {{.name = bad_name,
           .shape = "64x48",
-          .report = {.bytes = 1537, .bits_per_weight = 4.03, .sparsity = 0.511, .retained = 0.876}},
+          .report = {.bytes = 1537, .bits_per_weight = 4.03, .sparsity = 0.511, .retained = 0.876},
+          .error = 0.125},
          {.name = "second",
           .shape = "9x8",
           .report = {.bytes = 72, .bits_per_weight = 8.0, .sparsity = 0.0, .retained = 1.0},
@@ -54,10 +55,10 @@ TEST_CASE("a page of layers is well-formed, escapes names and has the numbers of
     CHECK_THAT(page, Contains("<summary>layers of " + as_text + "</summary>"));
     CHECK_THAT(page, Contains("<td class='left'>1</td><td class='left'>" + as_text +
                               "</td><td>64x48</td><td>51.1 %</td><td>4.03</td><td>87.6 %</td>"
-                              "<td>1537</td><td>-</td>"));
-    CHECK_THAT(page, Contains("<td>72</td><td>2.5</td>"));
-    CHECK_THAT(page, Contains("all 2</td>") && Contains("<td>1609</td><td>-</td>"));
-    CHECK(count(page, "<svg ") == 5);
+                              "<td>1537</td><td>0.12500</td><td>-</td>"));
+    CHECK_THAT(page, Contains("<td>72</td><td>-</td><td>2.5</td>"));
+    CHECK_THAT(page, Contains("all 2</td>") && Contains("<td>1609</td><td>-</td><td>-</td>"));
+    CHECK(count(page, "<svg ") == 6);
     CHECK(count(page, "<table>") == 2);
     CHECK_THAT(page, !Contains("nan"));
 }
@@ -93,7 +94,8 @@ TEST_CASE("the front names the recipes that none beats, and they alone") {
                                            {"good", 8, 80, true},
                                            {"broken", 2, unknown, true}};
     const auto drawn = [&](bool more_is_better) {
-        return tools::front_chart(trades, {.name = "top-1, %"}, more_is_better);
+        return tools::front_chart(trades, tools::bits_per_weight, {.name = "top-1, %"},
+                                  more_is_better);
     };
     for (const char* const name : {"large", "good", "small"})
         CHECK_THAT(drawn(true), Contains(">" + std::string(name) + "</text>"));
@@ -159,7 +161,7 @@ TEST_CASE("the report of language models has a curve per cache and a front of re
     CHECK_THAT(page, Contains("<title>nm:2:4&lt;i8&gt;: 4.5, 0.125</title>"));
     CHECK_THAT(page, Contains("<title>dense, h2o: 1 KiB, 1.75</title>") &&
                          Contains("<title>dense, h2o: 2 KiB, 25</title>"));
-    CHECK(count(page, "<svg ") == 2 + 2 + 5);
+    CHECK(count(page, "<svg ") == 2 + 2 + 6);
     CHECK_THAT(llm::plot(rows), Contains("0.125") && !Contains(">dense<"));
     CHECK_THROWS_AS(llm::plot({rows.data(), 3}), tools::failure);
     for (llm::row& r : rows) r.kv = "full";

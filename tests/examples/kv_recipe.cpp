@@ -37,6 +37,12 @@ TEST_CASE("keys and values have the types that were named, the particular before
     CHECK(types("full+keys:i8") == std::pair(element::i8, element::f32));
     CHECK(types("full+f16+values:i4") == std::pair(element::f16, element::i4));
     CHECK(types("full+values:i4+f16") == std::pair(element::f16, element::i4));
+    const auto layers = parse_kv_recipe("full+i4+layers:0:2:f16:5:6:i8,bf16").layers;
+    REQUIRE(layers.size() == 2);
+    CHECK((layers[0].first == 0 && layers[0].end == 2));
+    CHECK((layers[0].keys == element::f16 && layers[0].values == element::f16));
+    CHECK((layers[1].first == 5 && layers[1].end == 6));
+    CHECK((layers[1].keys == element::i8 && layers[1].values == element::bf16));
 }
 
 TEST_CASE("tiers are a share of the budget and a type each, by score or by age") {
@@ -62,7 +68,11 @@ TEST_CASE("what a cache string leaves out is uniform, of the mean, without prote
     CHECK(r.keep.empty());
     CHECK(parse_kv_recipe("a2sf:0.1").recent_share == 0.0f);
     CHECK(parse_kv_recipe("key_norm+recent:3").recent == 3);
-    CHECK(parse_kv_recipe("random+pyramid").budget == kv_budget::pyramid);
+    CHECK((!r.pyramid && parse_kv_recipe("random+pyramid").pyramid));
+    const auto shared = parse_kv_recipe("h2o+ada:0.5+pyramid");
+    CHECK((shared.budget == kv_budget::ada && shared.safeguard == 0.5f && shared.pyramid));
+    CHECK(parse_kv_recipe("h2o+ada").safeguard == 0.2f);
+    CHECK((r.renumber == 0 && parse_kv_recipe("window+sinks:4+renumber:64").renumber == 64));
     CHECK(parse_kv_recipe("h2o+chunks:8").granularity == 8);
     CHECK(parse_kv_recipe("h2o+cam:16").merging_window == 16);
     CHECK(parse_kv_recipe("full+i4+per_channel+hadamard").keys_per_channel);
@@ -80,9 +90,16 @@ TEST_CASE("h2o keeps half of its budget recent, snapkv the queries it observes")
     CHECK(!parse_kv_recipe("h2o").mean);
     CHECK(parse_kv_recipe("h2o_mean").mean);
     const tools::kv_recipe r = parse_kv_recipe("snapkv:16");
-    CHECK((r.observed == 16 && r.recent == 16));
+    CHECK((r.observed == 16 && r.recent == 16 && r.pooling == 5));
+    CHECK(parse_kv_recipe("snapkv:16:7").pooling == 7);
     CHECK(parse_kv_recipe("snapkv:16+recent:20").recent == 20);
     CHECK(parse_kv_recipe("recent:2+snapkv:16").recent == 16);
+}
+
+TEST_CASE("the list names every part in full") {
+    const std::string list = tools::list_kv_parts();
+    for (const char* const part : {"layers:FROM:TO:TYPE... ", "demote_oldest:S:TYPE ", "ada[:S] "})
+        CHECK_THAT(list, Catch::Contains(part));
 }
 
 TEST_CASE("a cache string that is unknown or contradictory is refused with what exists") {
@@ -92,11 +109,14 @@ TEST_CASE("a cache string that is unknown or contradictory is refused with what 
         "full:1", "full+window", "window+window", "A2SF:0.1", "a2sf: 0.1", "sinks:4", "f16",
         "window+", "+window", "window+sinks:0", "window+sinks:4+sinks:5", "window+every:0",
         "window+f16+i8", "window+f64", "window+keys:f64", "window+keys", "window+keys:i4:i4",
-        "window+pyramid+ada", "h2o+zipvl", "full+think:0.5", "full+demote:0.5:i4+think:0",
-        "full+demote:0.5:i4+think:0.5+hadamard", "h2o+lserve:64", "full+lserve",
-        "full+lserve:64+token_select:64", "h2o+cam", "h2o+cam:0", "h2o+chunks:0", "h2o+zipvl:0",
-        "h2o+zipvl:1.5", "window+demote", "window+demote:0.5", "window+demote:2:i8",
-        "window+demote:i8:0.5", "window+demote:0.2:i8+demote_oldest:0.2:i8",
+        "h2o+pyramid+zipvl:0.9", "h2o+ada+zipvl:0.9", "window+ada:1.1", "snapkv:16:4",
+        "snapkv:16:5:5", "window+renumber:0", "full+renumber:64", "h2o+renumber:64+keep:0:4",
+        "h2o+renumber:64+demote:0.5:i4+think:0.5", "full+layers:0:2", "full+layers:2:2:f16",
+        "full+layers:0:2:f64", "full+layers:0:2:f16,i8,i4", "full+layers:0:2:f16:4", "h2o+zipvl",
+        "full+think:0.5", "full+demote:0.5:i4+think:0", "full+demote:0.5:i4+think:0.5+hadamard",
+        "h2o+lserve:64", "full+lserve", "full+lserve:64+token_select:64", "h2o+cam", "h2o+cam:0",
+        "h2o+chunks:0", "h2o+zipvl:0", "h2o+zipvl:1.5", "window+demote", "window+demote:0.5",
+        "window+demote:2:i8", "window+demote:i8:0.5", "window+demote:0.2:i8+demote_oldest:0.2:i8",
         "window+demote:0.1:f16:0.1:i8:0.1:i4:0.1:i4", "window+max:1", "h2o+max+sum",
         "window+cam:16", "h2o+by_value", "key_norm+zipvl:0.9", "h2o+keep", "h2o+keep:4",
         "h2o+keep:4:4", "h2o+keep:0:4:8", "window+recent:-1");

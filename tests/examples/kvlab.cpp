@@ -138,9 +138,9 @@ TEST_CASE("with a budget for everything nothing is lost") {
 TEST_CASE("no policy keeps more mass than the oracle, and larger budgets of a window keep more") {
     const trace t = random_trace(80, 2, 4, 2, 6);
     const full_attention full(t);
-    for (const char* policy :
-         {"window", "sinks:4+window", "h2o", "h2o_mean", "a2sf:0.1", "a2sf:0.9:0.5", "tova",
-          "snapkv:4", "key_norm", "random", "ada+h2o", "pyramid+window", "h2o+every:5"}) {
+    for (const char* policy : {"window", "sinks:4+window", "h2o", "h2o_mean", "a2sf:0.1",
+                               "a2sf:0.9:0.5", "tova", "snapkv:4", "key_norm", "random", "ada+h2o",
+                               "pyramid+window", "pyramid+ada+h2o", "h2o+every:5"}) {
         double before = 0.0;
         for (const std::size_t budget : {12u, 20u, 40u}) {
             CAPTURE(policy, budget);

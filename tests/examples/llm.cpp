@@ -14,15 +14,18 @@
 #include "llm/tokenizer.hpp"
 #include "support/catch.hpp"
 #include "support/data.hpp"
+#include "support/matrix.hpp"
 #include "support/metrics.hpp"
 
 #include <pare/io/safetensors.hpp>
+#include <pare/kv/pyramid.hpp>
 
 #include <nlohmann/json.hpp>
 #include <array>
 #include <chrono>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -251,6 +254,70 @@ TEST_CASE("a budget means in a short session what it means in a long one") {
     CHECK_NOTHROW(make("snapkv:16", 64));
     CHECK_NOTHROW(make("snapkv:16+pyramid+sinks:2", 64));
     CHECK_THROWS_WITH(make("snapkv:16", 15), Catch::Contains("snapkv:16"));
+}
+
+TEST_CASE("a string's budgets and types of layers are those of the cache") {
+    const llm::config c = llm::checkpoint(bard).shape();
+    const auto make = [&](const char* policy, std::size_t budget) {
+        return llm::make_cache(c, {tools::parse_kv_recipe(policy), budget}, 80, 80);
+    };
+    const auto shared = make("a2sf:0+pyramid+ada:0", 20);
+    const pare::testing::matrix rows = pare::testing::matrix::uniform(80, 64, 1),
+                                queries = pare::testing::matrix::uniform(80, 192, 2);
+    pare::testing::matrix out(80, 192);
+    pare::thread_pool run(1);
+    bool ragged = false;
+    for (std::size_t l = 0; l < 4; ++l) {
+        shared->append(l, rows.view(), rows.view());
+        shared->attend(l, queries.view(), out.view(), run);
+        const std::size_t first = shared->tokens().size(0, l, 0),
+                          second = shared->tokens().size(0, l, 1);
+        CHECK(first + second == 2 * pare::kv::pyramid{20}.tokens(l, 4));
+        ragged = ragged || first != second;
+    }
+    CHECK(ragged);
+
+    using pare::kv::element;
+    const auto mixed = make("full+i4+layers:0:2:f16:3:4:i8,bf16+demote:0.5:i4", 0);
+    const auto types = [&](std::size_t layer, std::size_t tier) {
+        const pare::kv::block_layout& layout = mixed->tokens().layout(layer, tier);
+        return std::pair(layout.keys, layout.values);
+    };
+    for (const std::size_t l : {0u, 1u})
+        CHECK(types(l, 0) == std::pair(element::f16, element::f16));
+    CHECK(types(2, 0) == std::pair(element::i4, element::i4));
+    CHECK(types(3, 0) == std::pair(element::i8, element::bf16));
+    for (std::size_t l = 0; l < 4; ++l) CHECK(types(l, 1) == std::pair(element::i4, element::i4));
+    CHECK_THROWS_WITH(make("full+layers:3:5:i4", 0), Catch::Contains("has 4 layers"));
+}
+
+TEST_CASE("a window whose positions lose their gaps predicts as before, and beyond the context") {
+    loaded b(bard);
+    const llm::model dense = b.make("dense");
+    auto text = llm::read_ids(bard / "bard_eval.safetensors", 256, 512);
+    text.resize(2);
+    const auto options = [](const char* cache) {
+        return llm::cache_options{tools::parse_kv_recipe(cache), 48};
+    };
+    llm::reference_logits reference;
+    const auto measure = [&](const char* cache) {
+        return llm::evaluate(
+            dense, text, reference, [](std::size_t) {}, options(cache));
+    };
+    measure("window");
+    // Attention knows differences of positions only.
+    CHECK(measure("window+renumber:25").kl < 1e-6);  // KL is summed up in floats
+    const double gaps = measure("sinks:4+window").kl;
+    CHECK(measure("sinks:4+window+renumber:25").kl > 2 * gaps);
+
+    const std::vector<token> prompt(text[0].begin(), text[0].begin() + 300);
+    const auto written = [&](const char* cache) {
+        return llm::generate(
+                   dense, prompt, 300, {}, [](token) { return true; }, options(cache))
+            .size();
+    };
+    CHECK(written("window") == 512 - 300 + 1);
+    CHECK(written("window+renumber:25") == 300);
 }
 
 TEST_CASE("a full cache in half precision predicts like one in single precision, in 4 bits not") {

@@ -55,6 +55,30 @@ TEST_CASE("blocks have rows, columns where they are aligned, and a way to choose
     CHECK(parse_recipe("block:32:0.5").block_cols == 1);
 }
 
+TEST_CASE("channels leave by a criterion until a share is gone, and layers alone refuse that") {
+    using tools::criterion_kind, tools::scope_kind;
+    const auto plain = parse_recipe("channel:l1:0.3").channels.value();
+    CHECK(plain.criterion == criterion_kind::l1);
+    CHECK(plain.share == 0.3);
+    CHECK(plain.scope == scope_kind::layer);
+    CHECK((plain.multiple == 1 && !plain.repair));
+    const tools::recipe r = parse_recipe("repair+i8+channel:bn_gamma:0.5:group:m4");
+    CHECK(r.channels->criterion == criterion_kind::bn_gamma);
+    CHECK(r.channels->scope == scope_kind::group);
+    CHECK((r.channels->multiple == 4 && r.channels->repair));
+    CHECK(r.codec == codec_kind::i8);
+    CHECK_FALSE(is_dense_as_stored(parse_recipe("channel:l2:0.5")));
+    CHECK(needs_calibration(parse_recipe("channel:taylor:0.5").channels.value()));
+    CHECK_FALSE(needs_calibration(plain));
+    CHECK_THROWS_WITH(tools::check_compiled(r), Catch::Contains("pare_vision"));
+    tools::check_compiled(without_channels(r));
+    for (const char* const bad :
+         {"channel", "channel:l1", "channel:l3:0.5", "channel:l1:0", "channel:l1:1",
+          "channel:l1:0.5:all", "channel:l1:0.5:m0", "channel:l1:0.5:m4:layer", "channel:0.5:l1",
+          "repair", "nm:2:4+repair", "channel:l1:0.5+repair:1", "channel:l1:0.3+channel:l2:0.3"})
+        CHECK_THROWS_AS(parse_recipe(bad), tools::usage_error);
+}
+
 TEST_CASE("blocks that are not compiled in are refused, those that are named") {
     for (const char* const good :
          {"ubp:4:0.5", "ubp_greedy:32:0.5", "block:16:0.5", "block:8x2:0.5", "block:4x4:0.5"})

@@ -54,7 +54,7 @@ class naive_pool {
   private:
     static std::size_t rounded(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
     std::size_t fit(std::size_t bytes) const {
-        return std::min<std::size_t>((page_bytes_ - 64) / rounded(bytes), 64);
+        return std::min<std::size_t>((page_bytes_ - 64) / rounded(bytes), 384);
     }
 
     const std::byte* first_page_;
@@ -193,7 +193,7 @@ TEST_CASE("a pool refuses pages that hold nothing, and memory that holds no page
 
 TEST_CASE("page_bytes_for is the page that blocks_per_page fills") {
     for (const std::size_t bytes : {1u, 64u, 65u, 1000u})
-        for (const std::size_t n : {1u, 2u, 63u, 64u}) {
+        for (const std::size_t n : {1u, 2u, 64u, 65u, 384u}) {
             CHECK(pool::blocks_per_page(pool::page_bytes_for(bytes, n), bytes) == n);
             CHECK(pool::blocks_per_page(pool::page_bytes_for(bytes, n) - 64, bytes) == n - 1);
         }

@@ -8,6 +8,8 @@
 #include "support/kv.hpp"
 
 #include <cstddef>
+#include <cstdint>
+#include <numeric>
 #include <vector>
 
 using pare::kv::block_layout, pare::kv::element, pare::kv::pool, pare::kv::store;
@@ -32,6 +34,38 @@ TEST_CASE("store_bytes is what a sequence takes, to the page") {
                 made->clear(0);
             }
         }
+}
+
+TEST_CASE("keys that lose channels save what they should, but for a page of each size and 4 %") {
+    constexpr std::size_t head_dim = 64, heads = 4, tokens = 4096, stay = 12 * 32;
+    constexpr pare::kv::shape s{1, heads, heads, head_dim, 1, 2};
+    const matrix rows(tokens, heads * head_dim);
+    std::vector<std::uint32_t> places(tokens - stay);
+    std::iota(places.begin(), places.end(), 0u);
+    std::vector<float> decoded(64 * head_dim);
+    for (const std::size_t kept : {16u, 32u, 48u}) {
+        const block_layout whole{element::f16, element::f16, head_dim};
+        const std::size_t of_whole_keys =
+            store_bytes(s, {{whole, whole}}, pare::kv::page_bytes_for({&whole, 1}), tokens);
+        block_layout less = whole;
+        less.key_channels = kept;
+        const std::vector layouts{whole, less};
+        const std::size_t page = pare::kv::page_bytes_for(layouts);
+        pool_memory memory(page, 10'000'000 / page);
+        store tokens_of = *store::make(s, layouts, memory.pool());
+        REQUIRE(tokens_of.append(0, 0, rows.view(), rows.view(), 0));
+        std::vector<std::uint16_t> channels(kept);
+        std::iota(channels.begin(), channels.end(), std::uint16_t{0});
+        for (std::size_t h = 0; h < heads; ++h)
+            REQUIRE(tokens_of.demote(0, 0, h, places, 0, decoded, channels));
+        constexpr std::size_t row = sizeof(pare::kv::ledger_row);
+        const std::size_t bytes = heads * (stay / 32 * (store::stored_bytes(whole) + row) +
+                                           places.size() / 32 * (store::stored_bytes(less) + row));
+        CAPTURE(kept, page, bytes);
+        CHECK(memory.pool().bytes_in_use() >= bytes);
+        CHECK(memory.pool().bytes_in_use() <= bytes * 104 / 100 + 3 * page);
+        CHECK(memory.pool().bytes_in_use() < of_whole_keys);
+    }
 }
 
 TEST_CASE("page_bytes_for wastes little of a page on blocks of different sizes") {

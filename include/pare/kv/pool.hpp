@@ -21,8 +21,9 @@ namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 class pool {
     /// At the start of every page.
     struct alignas(64) page {
-        std::uint64_t free_blocks;  // one bit per block
-        std::uint32_t block_bytes;  // 0: the page is free
+        std::array<std::uint64_t, 6> free_blocks;  // one bit per block
+        std::uint32_t n_free;                      // of them
+        std::uint32_t block_bytes;                 // 0: the page is free
         std::uint32_t previous,
             next;  // of the free pages, or of those of its size with free blocks
     };
@@ -33,8 +34,9 @@ class pool {
     pool(pool&&) noexcept = default;
     pool& operator=(pool&&) noexcept = default;
 
-    static constexpr std::size_t alignment = 64;  ///< of pages and blocks
-    static constexpr std::size_t max_sizes = 16;  ///< different sizes of block at a time
+    static constexpr std::size_t alignment = 64;    ///< of pages and blocks
+    static constexpr std::size_t max_sizes = 16;    ///< different sizes of block at a time
+    static constexpr std::size_t max_blocks = 384;  ///< of a page
 
     /// Uses as many whole pages of `page_bytes` (rounded up to 64) as fit into `memory`, which must
     /// outlive the pool and everything made on it.
@@ -62,7 +64,7 @@ class pool {
                                                  std::size_t bytes) noexcept {
         if (page_bytes < sizeof(page)) return 0;
         const std::size_t fit = (rounded(page_bytes) - sizeof(page)) / rounded(bytes);
-        return fit < 64 ? fit : 64;
+        return fit < max_blocks ? fit : max_blocks;
     }
     /// The page that holds `n` blocks of `bytes` exactly.
     static constexpr std::size_t page_bytes_for(std::size_t bytes, std::size_t n = 1) noexcept {
@@ -81,16 +83,21 @@ class pool {
             if (free_ != none) unlink(free_, taken);
             else ::new (static_cast<void*>(base_ + n_touched_++ * page_bytes_)) page{};
             at(taken).block_bytes = static_cast<std::uint32_t>(bytes);
-            at(taken).free_blocks = ~std::uint64_t{0} >> (64 - fit);
+            at(taken).n_free = static_cast<std::uint32_t>(fit);
+            at(taken).free_blocks = {};
+            for (std::size_t i = 0; i < fit; ++i) at(taken).free_blocks[i / 64] |= bit(i);
             push(c->partial, taken);
             ++c->n_pages;
             if (++n_used_ > n_peak_) n_peak_ = n_used_;
         }
         const std::uint32_t index = c->partial;
         page& p = at(index);
-        const std::size_t block = static_cast<std::size_t>(std::countr_zero(p.free_blocks));
-        p.free_blocks &= p.free_blocks - 1;
-        if (p.free_blocks == 0) unlink(c->partial, index);
+        std::uint64_t* word = p.free_blocks.data();
+        while (*word == 0) ++word;
+        const auto block =
+            static_cast<std::size_t>(64 * (word - p.free_blocks.data()) + std::countr_zero(*word));
+        *word &= *word - 1;
+        if (--p.n_free == 0) unlink(c->partial, index);
         return base_ + index * page_bytes_ + sizeof(page) + block * bytes;
     }
 
@@ -100,14 +107,12 @@ class pool {
         const auto index = static_cast<std::uint32_t>(offset / page_bytes_);
         page& p = at(index);
         const std::size_t bytes = p.block_bytes;
-        const std::uint64_t bit = std::uint64_t{1}
-                                  << ((offset % page_bytes_ - sizeof(page)) / bytes);
-        PARE_ASSERT((p.free_blocks & bit) == 0, "a block is released twice");
+        const std::size_t i = (offset % page_bytes_ - sizeof(page)) / bytes;
+        PARE_ASSERT((p.free_blocks[i / 64] & bit(i)) == 0, "a block is released twice");
         size_class& c = *class_of(bytes);
-        if (p.free_blocks == 0) push(c.partial, index);
-        p.free_blocks |= bit;
-        if (static_cast<std::size_t>(std::popcount(p.free_blocks)) ==
-            blocks_per_page(page_bytes_, bytes)) {
+        if (p.n_free++ == 0) push(c.partial, index);
+        p.free_blocks[i / 64] |= bit(i);
+        if (p.n_free == blocks_per_page(page_bytes_, bytes)) {
             unlink(c.partial, index);
             p.block_bytes = 0;
             push(free_, index);
@@ -132,6 +137,9 @@ class pool {
         std::uint32_t partial = none;  // those with free blocks
     };
 
+    static constexpr std::uint64_t bit(std::size_t block) noexcept {
+        return std::uint64_t{1} << block % 64;
+    }
     page& at(std::uint32_t index) noexcept {
         return *std::launder(reinterpret_cast<page*>(base_ + index * page_bytes_));
     }

@@ -14,7 +14,7 @@
 
 namespace pare::kv::inline PARE_ARCH_NAMESPACE {
 
-/// Pages that blocks of these layouts fill to 90 %, or, of up to eight of the largest, best.
+/// Pages that blocks of these layouts fill to 90 %, or, of up to 16 of the largest, best.
 inline std::size_t page_bytes_for(std::span<const block_layout> layouts) noexcept {
     std::size_t most = 0, best = 0;
     double best_filled = 0.0;
@@ -22,7 +22,7 @@ inline std::size_t page_bytes_for(std::span<const block_layout> layouts) noexcep
         const std::size_t bytes = row_list::stored_bytes(layout);
         most = bytes > most ? bytes : most;
     }
-    for (std::size_t n = 1; n <= 8 && best_filled < 0.9; ++n) {
+    for (std::size_t n = 1; n <= 16 && best_filled < 0.9; ++n) {
         const std::size_t page = pool::page_bytes_for(most, n);
         double filled = 1.0;
         for (const block_layout& layout : layouts) {
@@ -37,8 +37,7 @@ inline std::size_t page_bytes_for(std::span<const block_layout> layouts) noexcep
 }
 
 /// Bytes of a pool, in whole pages, of one sequence with blocks(layer, tier) blocks in all heads of
-/// a layer together. Pages hold 64 blocks at most, ledger rows included: small pages, of a block or
-/// two, waste least. Forks and evictions may leave pages partly filled beyond that. The largest
+/// a layer together. Forks and evictions may leave pages partly filled beyond that. The largest
 /// number there is when a block does not fit into a page.
 /// @param layouts  of every tier: for all layers, or for each
 std::size_t bytes_of_blocks(const shape& s, std::span<const block_layout> layouts,

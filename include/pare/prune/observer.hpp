@@ -104,8 +104,13 @@ inline void input_observer::add_gram(matrix_view<const float> x) noexcept {
             std::array<double, run> sums{};
             for (std::size_t t = 0; t < x.rows(); ++t) {
                 const double value = static_cast<double>(x(t, r));
-                for (std::size_t i = 0; i < length; ++i)
-                    sums[i] += value * static_cast<double>(x(t, begin + i));
+                const float* const others = &x(t, begin);
+                if (x.col_stride() == 1)  // said, so that sums go side by side
+                    for (std::size_t i = 0; i < length; ++i)
+                        sums[i] += value * static_cast<double>(others[i]);
+                else
+                    for (std::size_t i = 0; i < length; ++i)
+                        sums[i] += value * static_cast<double>(others[i * x.col_stride()]);
             }
             for (std::size_t i = 0; i < length; ++i) {
                 gram(r, begin + i) += static_cast<float>(sums[i]);

@@ -294,6 +294,23 @@ inline std::array<vecf, 4> load_transposed(const float* p, std::size_t stride) n
 #endif
 }
 
+/// lanes / 2 consecutive floats, each of them twice.
+inline vecf load_twice(const float* p) noexcept {
+#if defined(__AVX512F__)
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    return _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+#elif defined(__AVX__)
+    const __m128 half = _mm_loadu_ps(p);
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_unpacklo_ps(half, half)),
+                                _mm_unpackhi_ps(half, half), 1);
+#elif defined(__SSE2__)
+    return _mm_setr_ps(p[0], p[0], p[1], p[1]);
+#else
+    const float32x2_t half = vld1_f32(p);
+    return vcombine_f32(vzip1_f32(half, half), vzip2_f32(half, half));
+#endif
+}
+
 /// Every other one of 2 * lanes consecutive floats, from the first on.
 inline vecf load_even(const float* p) noexcept {
     const vecf a = load(p), b = load(p + lanes);
