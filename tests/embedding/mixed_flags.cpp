@@ -196,6 +196,25 @@ float run_convolutions(const weight_array& weights) {
     return sum;
 }
 
+/// Attention on the low half of a block in two resolutions. @return whether nothing was refused
+bool run_block(const weight_array& weights) {
+    using dense = pare::packed::dense<float>;  // as if packed
+    const pare::octave::self_attention<dense> stage{.heads = 2,
+                                                    .query_key_value = {24, 8, weights.data()},
+                                                    .projection = {8, 8, weights.data()}};
+    const dense half{8, 16, weights.data()}, whole{16, 8, weights.data()};
+    const pare::octave::cross_frequency_partial<dense, pare::octave::self_attention<dense>> block{
+        {.high_to_high = half, .high_to_low = half},
+        {&stage, 1},
+        {.high_to_high = whole, .low_to_high = {16, 16, weights.data()}}};
+    constexpr std::array<std::size_t, 4> shape{1, 16, 5, 7};
+    std::array<float, 16 * 5 * 7> x{}, y;
+    std::array<float, 4096> workspace;
+    pare::thread_pool pool(2);
+    return bool{block.forward(pare::maps<const float>(x.data(), shape),
+                              pare::maps<float>(y.data(), shape), workspace, pool)};
+}
+
 }  // namespace
 
 float MIXED_FLAGS_NAME(const char* path);
@@ -207,7 +226,7 @@ float MIXED_FLAGS_NAME(const char* path) {
     pare::random random(1);
     for (float& w : weights) w = static_cast<float>(random.below(17));
     for (float& v : x) v = static_cast<float>(random.below(9));
-    if (!run_search(weights) || !run_codes(path, weights, x)) return -1.0f;
+    if (!run_search(weights) || !run_codes(path, weights, x) || !run_block(weights)) return -1.0f;
     using pare::quant::cast;
     float sum = 0.0f;
     for (const float part :

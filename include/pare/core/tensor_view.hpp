@@ -29,7 +29,8 @@ class tensor_view {
     constexpr tensor_view(T* data, extents_type extents, extents_type strides) noexcept
         : data_(data), extents_(extents), strides_(strides) {}
 
-    constexpr tensor_view(T* data, extents_type extents) noexcept : data_(data), extents_(extents) {
+    PARE_ALWAYS_INLINE constexpr tensor_view(T* data, extents_type extents) noexcept
+        : data_(data), extents_(extents) {
         std::size_t stride = 1;
         for (std::size_t r = Rank; r-- > 0; stride *= extents_[r]) strides_[r] = stride;
     }
@@ -52,7 +53,7 @@ class tensor_view {
     /// T -> const T, nothing else.
     template <class U>
         requires(std::same_as<const U, T> && !std::is_const_v<U>)
-    constexpr tensor_view(const tensor_view<U, Rank>& other) noexcept
+    PARE_ALWAYS_INLINE constexpr tensor_view(const tensor_view<U, Rank>& other) noexcept
         : data_(other.data_handle()), extents_(other.extents()), strides_(other.strides()) {}
 
     static constexpr std::size_t rank() noexcept { return Rank; }
@@ -71,7 +72,7 @@ class tensor_view {
 
     template <class... Index>
         requires(sizeof...(Index) == Rank && (std::convertible_to<Index, std::size_t> && ...))
-    constexpr T& operator()(Index... index) const noexcept {
+    PARE_ALWAYS_INLINE constexpr T& operator()(Index... index) const noexcept {
         const extents_type at{static_cast<std::size_t>(index)...};
         std::size_t offset = 0;
         for (std::size_t r = 0; r < Rank; ++r) {
@@ -85,7 +86,8 @@ class tensor_view {
     constexpr T& operator[](std::size_t i) const noexcept requires(Rank == 1) { return (*this)(i); }
 
     /// The sub-view at index i of the first extent.
-    constexpr tensor_view<T, Rank - 1> operator[](std::size_t i) const noexcept requires(Rank > 1) {
+    PARE_ALWAYS_INLINE constexpr tensor_view<T, Rank - 1> operator[](std::size_t i) const noexcept
+        requires(Rank > 1) {
         PARE_ASSERT(i < extents_[0], "index out of range");
         std::array<std::size_t, Rank - 1> extents{}, strides{};
         for (std::size_t r = 1; r < Rank; ++r) {

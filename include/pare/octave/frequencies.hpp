@@ -35,6 +35,11 @@ namespace detail {
 
 using extents = std::array<std::size_t, 4>;
 
+/// Without std::array's ==, of which units with different flags would share a copy.
+inline bool are_equal(const extents& a, const extents& b) noexcept {
+    return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
 inline std::size_t product(const extents& e) noexcept { return e[0] * e[1] * e[2] * e[3]; }
 
 constexpr std::size_t larger(std::size_t a, std::size_t b) noexcept { return a < b ? b : a; }

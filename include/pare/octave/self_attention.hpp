@@ -73,7 +73,7 @@ struct self_attention {
     status check(const maps<const float>& x, const maps<float>& y) const noexcept {
         if (heads == 0 || x.extent(1) % heads != 0)
             return error{errc::invalid_argument, "self_attention: heads do not divide channels"};
-        if (x.extents() != y.extents())
+        if (!detail::are_equal(x.extents(), y.extents()))
             return error{errc::shape_mismatch, "self_attention: x and y differ in shape"};
         auto three = x.extents();
         three[1] *= 3;

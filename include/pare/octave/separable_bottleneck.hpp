@@ -31,7 +31,7 @@ struct separable_bottleneck {
     status check(const maps<const float>& x, const maps<float>& y) const noexcept {
         const maps<float> middle(nullptr, middle_of(x.extents()));
         if (const status fit = first.check(x, middle); !fit) return fit;
-        if (shortcut && x.extents() != y.extents())
+        if (shortcut && !detail::are_equal(x.extents(), y.extents()))
             return error{errc::shape_mismatch, "separable_bottleneck: x is added to another y"};
         return second.check(middle, y);
     }

@@ -16,7 +16,8 @@
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
 
 /// The bit streams of a tile's 16 lanes, Bits (1 to 5) per index: reads the indices of `lanes`
-/// neighbouring lanes at a time.
+/// neighbouring lanes at a time. Always inlined: what visit() sums is to stay in registers, at -O2
+/// too.
 template <int Bits>
 class index_stream {
     static constexpr std::uint32_t mask = (std::uint32_t{1} << Bits) - 1;
@@ -40,7 +41,7 @@ class index_stream {
     /// shift is a constant. The first index begins a word. When Dirty, the bits above the index are
     /// left as they are.
     template <std::size_t Count, bool Dirty>
-    static void read_steps(const std::uint32_t* words, auto&& visit) noexcept {
+    PARE_ALWAYS_INLINE static void read_steps(const std::uint32_t* words, auto&& visit) noexcept {
         const auto word = load_words<Count * Bits>(words);
         const auto each = [&]<std::size_t... Step>(std::index_sequence<Step...>) {
             (visit(std::integral_constant<std::size_t, Step>{},
@@ -54,7 +55,7 @@ class index_stream {
     /// indices of two steps, each << Scale. The first index begins at bit FirstBit of the word at
     /// `words`.
     template <std::size_t Count, int Scale, std::size_t FirstBit>
-    static void read_pairs(const std::uint32_t* words, auto&& visit) noexcept {
+    PARE_ALWAYS_INLINE static void read_pairs(const std::uint32_t* words, auto&& visit) noexcept {
         const auto word = load_words<FirstBit + 2 * Count * Bits>(words);
         const auto each = [&]<std::size_t... Pair>(std::index_sequence<Pair...>) {
             (visit(Pair, extract<false, Scale, FirstBit + 2 * Pair * Bits>(word) |

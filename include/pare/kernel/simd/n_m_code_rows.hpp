@@ -81,8 +81,8 @@ class n_m_code_rows {
         else return numbers::template at<Shift>(words);
     }
 
-    static void add_unit(const Layout& w, std::size_t tile, std::size_t step, const float* x,
-                         group_sums& sums) noexcept {
+    PARE_ALWAYS_INLINE static void add_unit(const Layout& w, std::size_t tile, std::size_t step,
+                                            const float* x, group_sums& sums) noexcept {
         const std::uint32_t* codes = codes_at(w, tile, step);
         x = opaque(x);
         for (std::size_t i = 0; i < stream_bits; ++i)

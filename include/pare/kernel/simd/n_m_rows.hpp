@@ -60,10 +60,14 @@ class n_m_rows {
         if constexpr (bits == 0) {
             std::array<const float*, Tokens> token;
             for (std::size_t t = 0; t < Tokens; ++t) token[t] = opaque(x + t * x_stride);
-            for (; s + chains <= n; s += chains)
-                for (std::size_t i = 0; i < Tiles; ++i)
+            for (; s + chains <= n; s += chains) {
+                PARE_UNROLL
+                for (std::size_t i = 0; i < Tiles; ++i) {
+                    PARE_UNROLL
                     for (std::size_t c = 0; c < chains; ++c)
                         dense_step(values + i * to_next_tile, token, s + c, partial[i][c]);
+                }
+            }
             for (; s < n; ++s)
                 for (std::size_t i = 0; i < Tiles; ++i)
                     dense_step(values + i * to_next_tile, token, s, partial[i][0]);
@@ -93,6 +97,7 @@ class n_m_rows {
   private:
     static void dense_step(const T* values, const std::array<const float*, Tokens>& token,
                            std::size_t step, step_sums& sums) noexcept {
+        PARE_UNROLL
         for (std::size_t j = 0; j < tile_vecs; ++j) {
             const T* value = values + step * packed::tile_rows + j * lanes;
             prefetch_ahead<0>(value);
@@ -110,8 +115,9 @@ class n_m_rows {
     }
 
     // 32 steps, unrolled.
-    static void whole_chunk(const T* values, const std::uint32_t* words, std::size_t first_step,
-                            const float* x, std::size_t x_stride, tile_sums& partial) noexcept {
+    PARE_ALWAYS_INLINE static void whole_chunk(const T* values, const std::uint32_t* words,
+                                               std::size_t first_step, const float* x,
+                                               std::size_t x_stride, tile_sums& partial) noexcept {
         values += first_step * packed::tile_rows;
         words += first_step * bits / 32 * packed::tile_rows;
         for (std::size_t w = 0; w < static_cast<std::size_t>(bits); ++w)
