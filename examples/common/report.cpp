@@ -28,13 +28,6 @@ pare::layer_report total_of(std::span<const pare::layer_report> layers) {
     return all;
 }
 
-std::string in_words(std::span<const std::size_t> shape) {
-    std::string words;
-    for (const std::size_t extent : shape)
-        words.append(words.empty() ? "" : "x").append(std::to_string(extent));
-    return words;
-}
-
 std::string verdict(const std::string& recipe, std::span<const speed_ratio> speeds, double bytes) {
     constexpr double noticeable = 0.05;  // of a speed: less is within the noise of such runs
     bool faster = false, slower = false;

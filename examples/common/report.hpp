@@ -17,9 +17,6 @@ namespace tools {
 /// Of several layers together: `sparsity` and `retained` are means weighted by weights.
 pare::layer_report total_of(std::span<const pare::layer_report> layers);
 
-/// "64x32x3x3"
-std::string in_words(std::span<const std::size_t> shape);
-
 /// A speed over that of the dense model.
 struct speed_ratio {
     std::string_view what;

@@ -54,7 +54,7 @@ void progress::draw() const {
     std::fflush(stderr);
 }
 
-std::string format_table(const std::vector<std::vector<std::string>>& rows) {
+std::string format_table(const cells& rows) {
     std::vector<std::size_t> widths;
     for (const auto& row : rows) {
         widths.resize(std::max(widths.size(), row.size()));
@@ -77,5 +77,7 @@ std::string fixed(double number, int decimals) {
     std::snprintf(text, sizeof(text), "%.*f", decimals, number);
     return text;
 }
+
+std::string percent(double share) { return fixed(100 * share, 1) + " %"; }
 
 }  // namespace tools

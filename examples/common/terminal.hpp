@@ -32,12 +32,17 @@ class progress {
     std::chrono::steady_clock::time_point next_draw_{};
 };
 
-/// Rows of equal length: the first column flush left, the others flush right. UTF-8 is not counted:
+/// A table's rows of equal length, the header first.
+using cells = std::vector<std::vector<std::string>>;
+
+/// The first column flush left, the others flush right. UTF-8 is not counted:
 /// ASCII only.
-std::string format_table(const std::vector<std::vector<std::string>>& rows);
+std::string format_table(const cells& rows);
 
 /// A number with a fixed count of decimals.
 std::string fixed(double number, int decimals);
+/// "12.3 %"
+std::string percent(double share);
 
 }  // namespace tools
 

@@ -85,6 +85,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_flag("--force", o.force, "Replace OUT where it exists");
     tools::add_threads(app, o.threads);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
+    app.add_option("--html", o.html, "Write a report with charts and layers to this file");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
     if (!tools::parse(app, argc, argv)) return std::nullopt;
     if (list_recipes) {
@@ -95,6 +96,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     if (o.out.empty() && !o.dry_run) throw tools::usage_error("OUT is missing; see --help");
     tools::check_output("OUT", o.out);
     tools::check_output("--json", o.json);
+    tools::check_output("--html", o.html);
     if (!recipe_file.empty()) o.chosen = read_recipe_file(recipe_file);
     if (o.chosen.by_default.empty() || !by_default->empty())
         o.chosen.by_default = {read_recipe(recipe)};

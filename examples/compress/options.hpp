@@ -13,7 +13,7 @@ namespace compressor {
 
 /// The command line of pare_compress.
 struct options {
-    std::string in, out, json;
+    std::string in, out, json, html;
     choices chosen;
     bool dry_run = false, force = false;
     std::size_t threads = 1;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report.hpp"
 
+#include "common/html.hpp"
+#include "common/model_report.hpp"
 #include "common/report.hpp"
 #include "common/terminal.hpp"
 
@@ -11,11 +13,7 @@
 
 namespace compressor {
 
-namespace {
-
-using tools::fixed;
-
-}  // namespace
+using tools::fixed, tools::in_words;
 
 std::string table(std::span<const row> rows, bool with_errors) {
     std::vector<std::vector<std::string>> cells{
@@ -31,7 +29,7 @@ std::string table(std::span<const row> rows, bool with_errors) {
         if (with_errors) cells.back().push_back(fixed(error, 5));
     };
     for (const row& r : rows) {
-        add(std::string(r.from.name()), tools::in_words(r.from.shape()), r.recipe.text, r.is.report,
+        add(std::string(r.from.name()), in_words(r.from.shape()), r.recipe.text, r.is.report,
             r.is.error);
         reports.push_back(r.is.report);
         sum += n_weights(r.is) * r.is.error;
@@ -55,6 +53,21 @@ void write_json(std::span<const row> rows, bool with_errors, const std::string& 
         if (with_errors) array.back()["error"] = r.is.error;
     }
     tools::write_json(file, array);
+}
+
+std::string html(const std::string& title, const std::string& summary, std::span<const row> rows,
+                 bool with_errors) {
+    tools::model_layers all;
+    for (const row& r : rows) {
+        tools::layer_row& l = all.layers.emplace_back();
+        l = {.name = std::string(r.from.name()),
+             .shape = in_words(r.from.shape()),
+             .recipe = r.recipe.text,
+             .report = r.is.report};
+        if (with_errors) l.error = r.is.error;
+    }
+    return tools::html::page(title + " - pare_compress",
+                             tools::html::list(summary) + tools::layer_section({&all, 1}));
 }
 
 }  // namespace compressor

@@ -26,6 +26,10 @@ std::string table(std::span<const row> rows, bool with_errors);
 /// @throws tools::failure
 void write_json(std::span<const row> rows, bool with_errors, const std::string& file);
 
+/// One file that needs no other: the layers. @param summary  lines that the terminal shows too
+std::string html(const std::string& title, const std::string& summary, std::span<const row> rows,
+                 bool with_errors);
+
 }  // namespace compressor
 
 #endif  // PARE_EXAMPLES_COMPRESS_REPORT_HPP

@@ -4,6 +4,7 @@
 
 #include "choose.hpp"
 #include "common/error.hpp"
+#include "common/report.hpp"
 #include "common/terminal.hpp"
 #include "parts.hpp"
 #include "report.hpp"
@@ -221,16 +222,18 @@ void job::write() const {
 
 void job::print() const {
     const bool with_errors = o_.chosen.within.has_value();
-    std::printf("%s\ntensors left dense: %zu, of %zu bytes\n", table(rows_, with_errors).c_str(),
-                dense_.size(), bytes_of(dense_));
+    std::string summary = "tensors left dense: " + std::to_string(dense_.size()) + ", of " +
+                          std::to_string(bytes_of(dense_)) + " bytes\n";
     if (from_->n_arrays() != 0)
-        std::printf("arrays of the metadata left out: %zu\n", from_->n_arrays());
-    if (o_.dry_run) std::printf("nothing written\n");
-    else
-        std::printf("%s: %zu bytes, of %zu\n", o_.out.c_str(),
-                    static_cast<std::size_t>(fs::file_size(o_.out)),
-                    static_cast<std::size_t>(fs::file_size(o_.in)));
+        summary += "arrays of the metadata left out: " + std::to_string(from_->n_arrays()) + "\n";
+    summary += o_.dry_run ? "nothing written\n"
+                          : o_.out + ": " + std::to_string(fs::file_size(o_.out)) + " bytes, of " +
+                                std::to_string(fs::file_size(o_.in)) + "\n";
+    std::printf("%s\n%s", table(rows_, with_errors).c_str(), summary.c_str());
     if (!o_.json.empty()) write_json(rows_, with_errors, o_.json);
+    if (!o_.html.empty())
+        tools::write_file(o_.html,
+                          html(fs::path(o_.in).filename().string(), summary, rows_, with_errors));
 }
 
 }  // namespace

@@ -223,8 +223,12 @@ const model_tensor& checkpoint::tensor(const std::string& name) const {
     return at->second;
 }
 
+std::string checkpoint::linear_name(std::size_t layer, slot s) const {
+    return layer_name(layer, static_cast<std::size_t>(s)) + ".weight";
+}
+
 const model_tensor& checkpoint::linear(std::size_t layer, slot s) const {
-    return tensor(layer_name(layer, static_cast<std::size_t>(s)) + ".weight");
+    return tensor(linear_name(layer, s));
 }
 
 const model_tensor& checkpoint::head() const {

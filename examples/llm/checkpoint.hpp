@@ -50,6 +50,7 @@ class checkpoint {
 
     /// Rows and columns of a linear layer: (out_features, in_features).
     std::array<std::size_t, 2> linear_shape(slot s) const;
+    std::string linear_name(std::size_t layer, slot s) const;  ///< of its tensor
     const tools::model_tensor& linear(std::size_t layer, slot s) const;
     const tools::model_tensor& head() const;
     bool has_compressed() const;

@@ -178,4 +178,16 @@ pare::layer_report model::report() const {
     return tools::total_of(layers);
 }
 
+std::vector<tools::layer_row> model::layers() const {
+    std::vector<tools::layer_row> rows;
+    for (std::size_t l = 0; l < blocks_.size(); ++l)
+        for (std::size_t i = 0; i < n_slots; ++i) {
+            const auto s = static_cast<slot>(i);
+            rows.push_back({.name = source_->linear_name(l, s),
+                            .shape = tools::in_words(source_->linear_shape(s)),
+                            .report = weights(l, s).report()});
+        }
+    return rows;
+}
+
 }  // namespace llm

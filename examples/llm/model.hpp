@@ -6,6 +6,7 @@
 #include "cache.hpp"
 #include "checkpoint.hpp"
 #include "common/linear.hpp"
+#include "common/model_report.hpp"
 #include "common/statistics.hpp"
 #include "rotary.hpp"
 
@@ -102,6 +103,8 @@ class model {
 
     /// Of all compressed layers together; `retained` is their mean, weighted by weights.
     pare::layer_report report() const;
+    /// Each of them.
+    std::vector<tools::layer_row> layers() const;
 
   private:
     friend class session;

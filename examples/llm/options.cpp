@@ -91,6 +91,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     tools::add_threads(app, o.threads);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
     app.add_option("--plot", o.plot, "Draw KL over bits per weight to this file as SVG");
+    app.add_option("--html", o.html, "Write a report with charts and layers to this file");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
     app.add_flag("--list-kv", list_kv, "Print what a cache can be made of");
     if (!tools::parse(app, argc, argv)) return std::nullopt;
@@ -104,9 +105,10 @@ std::optional<options> parse_options(int argc, char** argv) {
     }
     tools::check_output("--json", o.json);
     tools::check_output("--plot", o.plot);
+    tools::check_output("--html", o.html);
     tools::check_output("--save-calibration", o.save_calibration);
-    o.measure =
-        !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty() || !o.plot.empty();
+    o.measure = !o.prompt || !o.ids.empty() || !o.text.empty() || !o.json.empty() ||
+                !o.plot.empty() || !o.html.empty();
     if (caches.empty() && (!o.budgets.empty() || !o.budgets_mib.empty()))
         throw tools::usage_error("--budget needs a --kv policy");
     if (caches.empty()) caches = {"full"};

@@ -29,7 +29,7 @@ struct options {
     std::size_t kv_chunk = 1;              ///< tokens that are seen before an eviction
     std::optional<std::string> prompt;
     std::size_t n_generating = 0;  ///< recipes, from the first, that continue the prompt
-    std::string ids, text, calibration, save_calibration, tokenizer, json, plot;
+    std::string ids, text, calibration, save_calibration, tokenizer, json, plot, html;
     std::size_t n_tokens = 128;              ///< to generate
     std::optional<std::size_t> eval_tokens;  ///< 0: all
     std::size_t threads = 1;

@@ -6,42 +6,47 @@
 #include "common/terminal.hpp"
 
 #include <nlohmann/json.hpp>
+#include <algorithm>
 #include <cmath>
-#include <vector>
 
 namespace llm {
 
-using tools::fixed;
+using tools::cells, tools::fixed, tools::percent;
 
-std::string table(std::span<const row> rows) {
-    std::vector<std::vector<std::string>> weights{{"recipe", "bits/w", "weight bytes", "sparsity",
-                                                   "saliency", "nll", "ppl", "KL", "top-1",
-                                                   "decode tok/s", "prefill tok/s"}};
-    std::vector<std::vector<std::string>> caches{{"recipe", "cache", "budget", "peak bytes",
-                                                  "of full", "nll", "KL", "top-1", "recall",
-                                                  "decode tok/s", "prefill tok/s"}};
-    bool any_cut = false;
-    for (const row& r : rows) {
-        const std::string nll = fixed(r.quality.nll, 4), kl = fixed(r.quality.kl, 4),
-                          same = fixed(100 * r.quality.agreement, 1) + " %",
-                          decode = fixed(r.speed.decode, 0), prefill = fixed(r.speed.prefill, 0);
-        any_cut = any_cut || r.kv != "full";
+cells weight_cells(std::span<const row> rows) {
+    cells all{{"recipe", "bits/w", "weight bytes", "sparsity", "saliency", "nll", "ppl", "KL",
+               "top-1", "decode tok/s", "prefill tok/s"}};
+    for (const row& r : rows)
         if (r.kv == "full")
-            weights.push_back(
-                {r.recipe, fixed(r.layers.bits_per_weight, 2), std::to_string(r.layers.bytes),
-                 fixed(100 * r.layers.sparsity, 1) + " %", fixed(100 * r.layers.retained, 1) + " %",
-                 nll, fixed(std::exp(r.quality.nll), 3), kl, same, decode, prefill});
+            all.push_back({r.recipe, fixed(r.layers.bits_per_weight, 2),
+                           std::to_string(r.layers.bytes), percent(r.layers.sparsity),
+                           percent(r.layers.retained), fixed(r.quality.nll, 4),
+                           fixed(std::exp(r.quality.nll), 3), fixed(r.quality.kl, 4),
+                           percent(r.quality.agreement), fixed(r.speed.decode, 0),
+                           fixed(r.speed.prefill, 0)});
+    return all.size() == 1 ? cells{} : all;
+}
+
+cells cache_cells(std::span<const row> rows) {
+    if (std::ranges::all_of(rows, [](const row& r) { return r.kv == "full"; })) return {};
+    cells all{{"recipe", "cache", "budget", "peak bytes", "of full", "nll", "KL", "top-1", "recall",
+               "decode tok/s", "prefill tok/s"}};
+    for (const row& r : rows) {
         const double share =
             static_cast<double>(r.quality.peak_cache_bytes) / static_cast<double>(r.kv_bytes_full);
-        caches.push_back({r.recipe, r.kv, r.kv_budget == 0 ? "all" : std::to_string(r.kv_budget),
-                          std::to_string(r.quality.peak_cache_bytes), fixed(100 * share, 1) + " %",
-                          nll, kl, same, r.recall ? fixed(100 * *r.recall, 1) + " %" : "-", decode,
-                          prefill});
+        all.push_back({r.recipe, r.kv, r.kv_budget == 0 ? "all" : std::to_string(r.kv_budget),
+                       std::to_string(r.quality.peak_cache_bytes), percent(share),
+                       fixed(r.quality.nll, 4), fixed(r.quality.kl, 4),
+                       percent(r.quality.agreement), r.recall ? percent(*r.recall) : "-",
+                       fixed(r.speed.decode, 0), fixed(r.speed.prefill, 0)});
     }
+    return all;
+}
+
+std::string table(std::span<const row> rows) {
     std::string text;
-    if (weights.size() > 1) text = tools::format_table(weights);
-    if (any_cut && !text.empty()) text.append("\n");
-    if (any_cut) text.append(tools::format_table(caches));
+    for (const cells& part : {weight_cells(rows), cache_cells(rows)})
+        if (!part.empty()) text.append(text.empty() ? "" : "\n").append(tools::format_table(part));
     return text;
 }
 

@@ -5,9 +5,9 @@
 #include "allocate.hpp"
 #include "calibrate.hpp"
 #include "common/error.hpp"
+#include "common/report.hpp"
 #include "common/terminal.hpp"
 #include "generate.hpp"
-#include "plot.hpp"
 #include "report.hpp"
 
 #include <algorithm>
@@ -246,6 +246,7 @@ row workbench::measure(const model& m, const tools::recipe& recipe, const cache_
     r.recipe = recipe.text;
     r.threads = o_.threads;
     r.layers = m.report();
+    r.each_layer = m.layers();
     r.model_bytes = r.layers.bytes + source_.other_bytes();
     r.n_predictions = n_predictions(text_);
     r.kv = cache.recipe.text;
@@ -303,7 +304,8 @@ void run(const options& o) {
     if (!o.measure) return;
     std::printf("%s\n%s", table(rows).c_str(), verdict(*dense, rows).c_str());
     if (!o.json.empty()) write_json(rows, o.json);
-    if (!o.plot.empty()) write_plot(rows, o.plot);
+    if (!o.html.empty()) tools::write_file(o.html, html(*dense, rows));
+    if (!o.plot.empty()) tools::write_file(o.plot, plot(rows));
 }
 
 }  // namespace llm

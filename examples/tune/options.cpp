@@ -81,6 +81,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         ->check(CLI::Range(3, 1000));
     app.add_option("--plan", o.plan, "Write the choice to this file, a recipe file");
     app.add_option("--json", o.json, "Write all that was measured to this file as JSON");
+    app.add_option("--html", o.html, "Write a report with charts to this file");
     app.add_flag("--check", o.check, "Time the plan against dense once more");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
     if (!tools::parse(app, argc, argv)) return std::nullopt;
@@ -91,6 +92,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     if (o.model.empty()) throw tools::usage_error("MODEL is missing; see --help");
     tools::check_output("--plan", o.plan);
     tools::check_output("--json", o.json);
+    tools::check_output("--html", o.html);
     o.recipes.emplace_back();
     for (const std::string& text : recipes) {
         o.recipes.push_back(compressor::read_recipe(text));

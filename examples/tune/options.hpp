@@ -21,7 +21,7 @@ struct setting {
 
 /// The command line of pare_tune.
 struct options {
-    std::string model, plan, json, calibration;
+    std::string model, plan, json, html, calibration;
     std::vector<tools::recipe> recipes;  ///< the first is dense
     std::vector<std::string> layers;     ///< patterns; none: all
     std::vector<setting> settings;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report.hpp"
 
+#include "common/model_report.hpp"
 #include "common/report.hpp"
 #include "common/terminal.hpp"
 
@@ -19,12 +20,11 @@ namespace {
 
 using nlohmann::ordered_json;
 using pare::tune::bound, pare::tune::candidate, pare::tune::verdict;
-using tools::fixed;
+using tools::fixed, tools::percent;
 
 std::string count(std::size_t n, const char* what) {
     return std::to_string(n) + ' ' + what + (n == 1 ? "" : "s");
 }
-std::string percent(double share) { return fixed(100 * share, 1) + " %"; }
 std::string times(double ratio) { return fixed(ratio, 2) + "x"; }
 
 const char* in_words(verdict is) {
@@ -70,7 +70,18 @@ double other_bits_per_kept_weight(const tuned& t, std::size_t i) {
     return report.bits_per_weight / (1.0 - report.sparsity) - bits;
 }
 
-// Why dense is as fast as it is, and the chosen one or the best of the others.
+}  // namespace
+
+std::string in_words(const layer_shape& shape) {
+    return tools::in_words(shape.extents) + ' ' + shape.dtype + ", " +
+           count(shape.layers.size(), "layer");
+}
+
+std::string in_words(const setting& in) {
+    return count(in.tokens, "token") + ", " + count(in.threads, "thread");
+}
+
+// Of dense, and of the chosen one or the best of the others.
 std::string why(const tuned& t, const timed& in) {
     const auto limit_of = [&](std::size_t i) {
         const candidate& c = in.field[i];
@@ -108,18 +119,7 @@ std::string why(const tuned& t, const timed& in) {
     return words;
 }
 
-}  // namespace
-
-std::string in_words(const layer_shape& shape) {
-    return tools::in_words(shape.extents) + ' ' + shape.dtype + ", " +
-           count(shape.layers.size(), "layer");
-}
-
-std::string in_words(const setting& in) {
-    return count(in.tokens, "token") + ", " + count(in.threads, "thread");
-}
-
-std::string describe(const tuned& t, const timed& in) {
+tools::cells table_cells(const tuned& t, const timed& in) {
     std::vector<std::vector<std::string>> cells{{"recipe", "bytes", "saliency", "error", "us",
                                                  "speed", "quartile", "of roof", "bound by", ""}};
     for (std::size_t i = 0; i < in.field.size(); ++i) {
@@ -131,8 +131,12 @@ std::string describe(const tuned& t, const timed& in) {
              times(c.least_speedup), percent(in.roofs[i].seconds() / c.seconds),
              in_words(in.roofs[i].bound_of(c)), in_words(c.outcome)});
     }
-    return in_words(t.shape) + ", " + in_words(in.in) + '\n' + tools::format_table(cells) +
-           why(t, in);
+    return cells;
+}
+
+std::string describe(const tuned& t, const timed& in) {
+    return in_words(t.shape) + ", " + in_words(in.in) + '\n' +
+           tools::format_table(table_cells(t, in)) + why(t, in);
 }
 
 std::string describe_choice(const tuned& t) {

@@ -3,12 +3,14 @@
 #include "run.hpp"
 
 #include "common/error.hpp"
+#include "common/report.hpp"
 #include "common/terminal.hpp"
 #include "compress/plan.hpp"
 #include "report.hpp"
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <numeric>
 #include <thread>
@@ -130,6 +132,8 @@ void run(const options& o) {
     for (const tuned& t : all) std::printf("%s", describe_choice(t).c_str());
     if (!o.plan.empty()) write_plan(all, o);
     if (!o.json.empty()) write_measurements(all, o.json);
+    if (!o.html.empty())
+        tools::write_file(o.html, html(std::filesystem::path(o.model).filename().string(), all));
     if (o.check) second_timing(all, o, here).run();
 }
 

@@ -242,6 +242,19 @@ pare::layer_report model::report() const {
     return tools::total_of(compressed);
 }
 
+std::vector<tools::layer_row> model::layers() const {
+    std::vector<tools::layer_row> rows;
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        if (!layers_[i].compressed) continue;
+        const std::string name =
+            std::get<convolution>(architecture().steps[i].what).name + ".weight";
+        rows.push_back({.name = name,
+                        .shape = tools::in_words(source_->tensor(name).shape()),
+                        .report = layers_[i].weights->report()});
+    }
+    return rows;
+}
+
 std::size_t model::bytes() const {
     std::size_t bytes = 0;
     for (const layer& l : layers_) {

@@ -5,6 +5,7 @@
 
 #include "checkpoint.hpp"
 #include "common/linear.hpp"
+#include "common/model_report.hpp"
 #include "common/statistics.hpp"
 #include "dataset.hpp"
 
@@ -94,6 +95,8 @@ class model {
 
     /// Of the compressed convolutions together.
     pare::layer_report report() const;
+    /// Each of them.
+    std::vector<tools::layer_row> layers() const;
     /// Of all weights, packed, and what is beside them.
     std::size_t bytes() const;
 

@@ -68,6 +68,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     tools::add_threads(app, o.threads);
     app.add_option("--save", o.save, "Write the compressed network to this .safetensors file");
     app.add_option("--json", o.json, "Write the table to this file as JSON");
+    app.add_option("--html", o.html, "Write a report with charts and layers to this file");
     app.add_flag("--list-recipes", list_recipes, "Print what a recipe can be made of");
     if (!tools::parse(app, argc, argv)) return std::nullopt;
     if (list_recipes) {
@@ -78,6 +79,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         if (app.count(name) == 0)
             throw tools::usage_error(std::string(name) + " is missing; see --help");
     tools::check_output("--json", o.json);
+    tools::check_output("--html", o.html);
     tools::check_output("--save", o.save);
     if (kept->count() != 0) {
         o.keep_dense.emplace();

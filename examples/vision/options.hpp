@@ -16,6 +16,7 @@ namespace vision {
 /// The command line of pare_vision.
 struct options {
     std::string model, data, calibration, json;
+    std::string html{};
     std::string save{};  ///< file for the compressed network; empty: none
     std::vector<tools::recipe> recipes;
     bool default_recipes = false;                     ///< they were not given

@@ -12,7 +12,7 @@ namespace vision {
 
 using tools::fixed;
 
-std::string table(std::span<const row> rows) {
+tools::cells table_cells(std::span<const row> rows) {
     std::vector<std::vector<std::string>> cells{{"recipe", "bits/w", "weight bytes", "sparsity",
                                                  "saliency", "Mmadd", "top-1", "nll", "ms/image"}};
     for (const row& r : rows)
@@ -22,8 +22,10 @@ std::string table(std::span<const row> rows) {
                          fixed(1e-6 * static_cast<double>(r.multiply_adds), 2),
                          fixed(100 * r.quality.top1, 1) + " %", fixed(r.quality.nll, 4),
                          fixed(1e3 * r.seconds, 3)});
-    return tools::format_table(cells);
+    return cells;
 }
+
+std::string table(std::span<const row> rows) { return tools::format_table(table_cells(rows)); }
 
 std::string verdict(const row& dense, std::span<const row> rows) {
     std::string text;

@@ -5,6 +5,7 @@
 #include "calibrate.hpp"
 #include "channels.hpp"
 #include "common/error.hpp"
+#include "common/report.hpp"
 #include "common/terminal.hpp"
 #include "repair.hpp"
 #include "report.hpp"
@@ -186,6 +187,7 @@ row workbench::measure(const model& m, const tools::recipe& recipe) const {
     r.threads = o_.threads;
     r.reestimated_norms = o_.reestimate_norms && &m != &dense();
     r.layers = m.report();
+    r.each_layer = m.layers();
     r.model_bytes = m.bytes();
     r.multiply_adds = m.architecture().multiply_adds();
     r.n_images = data_.size();
@@ -222,6 +224,7 @@ void run(const options& o) {
     }
     std::printf("%s\n%s", table(rows).c_str(), verdict(dense, rows).c_str());
     if (!o.json.empty()) write_json(rows, o.json);
+    if (!o.html.empty()) tools::write_file(o.html, html(dense, rows));
 }
 
 }  // namespace vision

@@ -61,6 +61,7 @@ struct layer_report {
     double bits_per_weight = 0.0;  ///< of the dense matrix's weights
     double sparsity = 0.0;         ///< fraction of weights pruned by the mask
     double retained = 1.0;         ///< saliency kept / total saliency
+    double saliency = 0.0;         ///< that total; 0 where nobody has counted it
 };
 
 inline namespace PARE_ARCH_NAMESPACE {
@@ -186,8 +187,10 @@ auto compress(matrix_view<const float> weights,
     // What the mask keeps of the weights, packed by pack(weights, values, words).
     const auto finish = [&](std::size_t n_values, std::size_t n_words, auto&& pack) {
         const double size = static_cast<double>(rows) * static_cast<double>(cols);
+        const prune::saliency_sums sums = prune::sum_saliency(scores, kept);
         const layer_report report{.sparsity = 1.0 - static_cast<double>(kept.count()) / size,
-                                  .retained = prune::retained(scores, kept)};
+                                  .retained = sums.share(),
+                                  .saliency = sums.total};
         return detail::make_layer<layout>(
             n_values, n_words, report, [&](auto values, auto words) -> result<layout> {
                 if constexpr (quant::compensating<Codec>)

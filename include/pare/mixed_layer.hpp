@@ -26,18 +26,23 @@ struct mixed_layer {
     std::size_t rows() const noexcept { return outputs.size(); }
     /// Of a product with that many tokens.
     std::size_t scratch_floats(std::size_t tokens) const noexcept { return tokens * rows(); }
-    /// Of both parts and of the list of outputs.
+    /// Of both parts and of the list of outputs. retained adds up saliency as either part's recipe
+    /// counts it.
     layer_report report() const noexcept {
-        layer_report all{.bytes = outputs.bytes(), .retained = 0.0};
+        layer_report all{.bytes = outputs.bytes()};
+        prune::saliency_sums sums;
         const auto add = [&](const auto& part) {
             if (!part) return;
             const double share =
                 static_cast<double>(part->view().rows) / static_cast<double>(rows());
             all.bytes += part->report().bytes;
             all.sparsity += share * part->report().sparsity;
-            all.retained += share * part->report().retained;
+            sums.total += part->report().saliency;
+            sums.kept += part->report().saliency * part->report().retained;
         };
         add(high), add(low);
+        all.retained = sums.share();
+        all.saliency = sums.total;
         all.bits_per_weight = static_cast<double>(all.bytes) * 8.0 /
                               (static_cast<double>(rows()) * static_cast<double>(cols));
         return all;

@@ -71,6 +71,16 @@ TEST_CASE("pagcp cuts each layer until its allowance is used, costly layers firs
     CHECK(at == levels{2, 2});
 }
 
+TEST_CASE("allowances that grow meet costly layers last") {
+    // lambda = 2: 1.1^2 < 1.25 < 1.1^3 for the cheap one, 1.1^4 < 1.5 < 1.1^5 for the other.
+    const pagcp by{.first = 0.25, .total = 1.25 * 1.5, .share = 1.0};
+    for (const bool costly : {false, true}) {
+        levels at(2);
+        REQUIRE(compound{{0.1, 0.1}, {costly ? 30u : 10u, costly ? 10u : 30u}}.search(by, at));
+        CHECK(at == (costly ? levels{4, 2} : levels{2, 4}));
+    }
+}
+
 TEST_CASE("an allowance that no cut has used is left to the next layer") {
     const pagcp by{.first = 0.5, .total = 1.5 * 1.25 * 1.125, .share = 1.0};
     levels at(3);

@@ -28,9 +28,8 @@ double weights(const sizes& channels, const std::vector<cropped_layer>& layers,
                bool with_density = false) {
     double sum = 0.0;
     for (const cropped_layer& l : layers)
-        sum +=
-            static_cast<double>(l.taps * channels[l.from] * (l.from == l.to ? 1 : channels[l.to])) *
-            (with_density ? l.density : 1.0);
+        sum += static_cast<double>(l.taps * channels[l.from] * (l.depthwise ? 1 : channels[l.to])) *
+               (with_density ? l.density : 1.0);
     return sum;
 }
 
@@ -43,7 +42,17 @@ TEST_CASE("a layer between two free widths takes the root of its density from bo
 TEST_CASE("a layer with one free side, or a depthwise one, takes its density from it") {
     CHECK(cropped({}, {{3, true}, {64}}, {{0, 1, 9, 0.25}}) == sizes{3, 16});
     CHECK(cropped({}, {{64}, {10, true}}, {{0, 1, 1, 0.5}}) == sizes{32, 10});
-    CHECK(cropped({}, {{64}}, {{0, 0, 9, 0.125}}) == sizes{8});
+    CHECK(cropped({}, {{64}}, {{0, 0, 9, 0.125, true}}) == sizes{8});
+}
+
+TEST_CASE("a layer within a residual stream takes the root of its density from it") {
+    CHECK(cropped({}, {{64}}, {{0, 0, 9, 0.25}}) == sizes{32});
+}
+
+TEST_CASE("a depthwise layer has one vote for its width") {
+    // Of equal size: one asks 1/64 of the first width, the other 1/4 of both; the mean is 1/16.
+    CHECK(cropped({}, {{640}, {640}}, {{0, 0, 640, 1.0 / 64, true}, {0, 1, 1, 1.0 / 16}}) ==
+          sizes{40, 160});
 }
 
 TEST_CASE("widths that no density asks of, and those of dense layers, stay") {
@@ -98,6 +107,10 @@ TEST_CASE("densities and widths that make no sense are refused") {
     for (const double bad : {0.0, 1.5, -1.0, std::numeric_limits<double>::quiet_NaN()})
         CHECK(code({}, {0, 0, 1, bad}) == errc::invalid_argument);
     CHECK(code({}, {0, 1, 1, 0.5}) == errc::invalid_argument);
+    const std::vector<width> two{{4}, {4}};
+    const cropped_layer from_other{0, 1, 9, 0.5, true};
+    sizes both(2);
+    CHECK(pre_cropping{}.crop(two, {&from_other, 1}, both).error().code == errc::invalid_argument);
     CHECK(code({.multiple = 0}, {0, 0, 1, 0.5}) == errc::invalid_argument);
     CHECK(pre_cropping{}.crop(widths, {}, {}).error().code == errc::shape_mismatch);
     CHECK(kept == sizes(1));

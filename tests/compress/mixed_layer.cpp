@@ -70,8 +70,24 @@ TEST_CASE("the report of a mixed layer is of all its bytes") {
     CHECK(report.bytes == layer->high->report().bytes + layer->low->report().bytes + 64 * 4);
     CHECK(report.bits_per_weight == static_cast<double>(report.bytes) / (64 * 128 / 8));
     CHECK(report.sparsity == 0.25);
-    CHECK(report.retained < 1.0);
-    CHECK(report.retained > 0.5);
+}
+
+TEST_CASE("a mixed layer retains what saliency its parts keep, of all that they have") {
+    matrix weights(2, 4);
+    for (std::size_t c = 0; c < 4; ++c) {
+        weights(0, c) = static_cast<float>(1 + c);  // 3 + 4 of 10 stay
+        weights(1, c) = 10.0f;                      // 40 of 40
+    }
+    bits high(1, 2);
+    high.view().set(0, 1, true);
+    const auto layer = pare::compress_mixed(weights.view(), high.view(), of_high, of_low);
+    REQUIRE(layer);
+    CHECK(layer->report().saliency == 50.0);
+    CHECK(layer->report().retained == Approx(47.0 / 50.0).epsilon(1e-12));
+    for (float& w : weights.data()) w = 0.0f;
+    const auto empty = pare::compress_mixed(weights.view(), high.view(), of_high, of_low);
+    REQUIRE(empty);
+    CHECK(empty->report().retained == 1.0);
 }
 
 TEST_CASE("a mixed layer refuses what does not fit, and leaves y alone") {

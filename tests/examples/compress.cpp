@@ -6,6 +6,7 @@
 #include "common/model_file.hpp"
 #include "common/statistics.hpp"
 #include "compress/error_measure.hpp"
+#include "html.hpp"
 #include "io/gguf_file.hpp"
 #include "llm/calibrate.hpp"
 #include "llm/dataset.hpp"
@@ -171,6 +172,19 @@ TEST_CASE("what is a layer follows from shape and name") {
     CHECK_FALSE(compressor::fits("conv", "conv1.weight"));
     CHECK_FALSE(compressor::fits("a*b", "ab.c"));
     CHECK_FALSE(compressor::fits("?", ""));
+}
+
+TEST_CASE("the report shows what became of each layer") {
+    const small_file f;
+    const std::string file = f.folder / "report.html";
+    compress({f.in, "--dry-run", "--recipe", "nm:2:4+f16", "--html", file});
+    const std::string page = read_text(file);
+    CHECK(fault_of(page) == "");
+    CHECK_THAT(page, Catch::Contains("<h1>in.safetensors - pare_compress</h1>") &&
+                         Catch::Contains("<li>tensors left dense: 2, of 512 bytes</li>") &&
+                         Catch::Contains("<td class='left'>a.weight</td><td class='left'>nm:2:4+f16"
+                                         "</td><td>8x32</td><td>50.0 %</td>"));
+    CHECK_THAT(page, !Catch::Contains("narrow"));
 }
 
 TEST_CASE("a dry run writes nothing, and no run replaces a file unasked") {

@@ -3,6 +3,7 @@
 #include "kvlab/run.hpp"
 
 #include "common/error.hpp"
+#include "html.hpp"
 #include "io/files.hpp"
 #include "llm/dataset.hpp"
 #include "support/catch.hpp"
@@ -23,6 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using kvlab::full_attention, kvlab::outcome, kvlab::trace;
+using pare::testing::count;
 
 const fs::path bard = fs::path(PARE_SOURCE_DIR) / "examples" / "llm" / "bard";
 
@@ -264,21 +266,12 @@ TEST_CASE("the HTML escapes names, has a figure for each thing and needs nothing
     const std::string page =
         kvlab::html(kvlab::replay_all(random_trace(300, 2, 2, 1, 2), "<a & 'b'>", o));
     CHECK_THAT(page, Catch::Contains("<title>&lt;a &amp; &#39;b&#39;&gt;"));
-    CHECK_THAT(page, !Catch::Contains("<a &"));
-    CHECK_THAT(page, !Catch::Contains("<script"));
-    CHECK_THAT(page, !Catch::Contains("http"));
+    CHECK(pare::testing::fault_of(page) == "");
     CHECK_THAT(page, !Catch::Contains("nan"));
-    const auto count = [&](const std::string& what) {
-        std::size_t n = 0;
-        for (std::size_t at = 0; (at = page.find(what, at)) != page.npos; ++at) ++n;
-        return n;
-    };
-    CHECK(count("<figure>") == 3);
-    CHECK(count("<svg") == 2 + 2);
-    CHECK(count("<svg") == count("</svg>"));
-    CHECK(count("<g ") == count("</g>"));
-    CHECK(count("<figcaption>") == 3);
-    CHECK(count("<tr>") == 1 + 4);
+    CHECK(count(page, "<figure>") == 3);
+    CHECK(count(page, "<svg ") == 2 + 2);
+    CHECK(count(page, "<figcaption>") == 3);
+    CHECK(count(page, "<tr>") == 1 + 4);
 }
 
 TEST_CASE("command lines that make no sense are refused") {

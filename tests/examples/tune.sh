@@ -24,11 +24,14 @@ small=("$model" --layer '*.0.self_attn.k_proj' '*.0.self_attn.v_proj' --rounds 5
 
 # 1:4 loses a third of what the outputs are and more, i8 next to nothing.
 expect 0 'nm:1:4' "${small[@]}" --tokens 1,8 --threads 1,2 --recipe nm:1:4 i8 --max-error 0.1 --memory 0 \
-    --plan plan.json --json measured.json
+    --plan plan.json --json measured.json --html report.html
 (($(grep -c '^why: dense is bound by' out) == 4)) || fail "not one table for each setting"
 (($(grep -c '^nm:1:4 .*loses too much$' out) == 4)) || fail "1:4 is taken for good"
 grep -qF '64x192 BF16, 2 layers, 8 tokens, 2 threads' out || fail "no such setting"
 (($(grep -c '"seconds":' measured.json) == 12)) || fail "not 3 candidates in 4 settings"
+(($(grep -c '<svg ' report.html) == 4)) || fail "not one chart for each setting"
+grep -qF '<h2>64x192 BF16, 2 layers, 8 tokens, 2 threads</h2>' report.html || fail "no heading of a setting"
+! grep -q 'http\|src=\|<script' report.html || fail "a report that reaches out"
 [[ ! -e plan.json ]] || grep -qF '"recipe": "dense"' plan.json || fail "other layers do not stay dense"
 
 # Only dense loses nothing, however fast 1:4 is.

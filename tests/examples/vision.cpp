@@ -3,6 +3,7 @@
 #include "vision/run.hpp"
 
 #include "common/tensors.hpp"
+#include "html.hpp"
 #include "naive_network.hpp"
 #include "small_networks.hpp"
 #include "support/catch.hpp"
@@ -188,13 +189,14 @@ TEST_CASE("orders of hinm keep ever more of ResNet-20, up to the unstructured bo
     CHECK(before < net.make("unstructured:0.75").report().retained);
 }
 
-TEST_CASE("a run writes its table as JSON") {
+TEST_CASE("a run writes its table as JSON and as HTML") {
     const small_files files;
     vision::options o{
         .model = files.model,
         .data = files.data,
         .calibration = files.data,
         .json = files.folder / "table.json",
+        .html = files.folder / "report.html",
         .recipes = {tools::parse_recipe("dense"), tools::parse_recipe("nm:2:4+wanda")},
         .keep_dense = {},
         .reestimate_norms = true,
@@ -212,6 +214,13 @@ TEST_CASE("a run writes its table as JSON") {
     for (const char* const key : {"top1", "nll", "sparsity", "bits_per_weight", "weight_bytes",
                                   "model_bytes", "ms_per_image"})
         CHECK(table[1][key].is_number());
+
+    const std::string page = pare::testing::read_text(o.html);
+    CHECK(fault_of(page) == "");
+    CHECK_THAT(page, Catch::Contains("<h1>small - pare_vision") &&
+                         Catch::Contains("Measured on 7 images") &&
+                         Catch::Contains("<li>nm:2:4+wanda ") &&
+                         Catch::Contains("<td>" + table[1]["weight_bytes"].dump() + "</td>"));
 
     o.keep_dense = {{"conv1", "fc"}};
     CHECK_THROWS_WITH(vision::run(o),

@@ -184,6 +184,41 @@ TEST_CASE("a tracker shows a scorer the keys in the engine's memory") {
     CHECK(made->show(0, 0, {across.view().transposed(), own}).error().code == errc::not_contiguous);
 }
 
+TEST_CASE("a tracker scores a layer by its own keys only") {
+    constexpr shape s{.layers = 2, .query_heads = 2, .kv_heads = 2, .head_dim = 3};
+    auto made = tracker<policy<pare::kv::key_norm>>::make(s, {.budget = {2}}, 3);
+    REQUIRE(made);
+    matrix first(3, 3), second(3, 3);
+    for (std::size_t t = 0; t < 3; ++t) {
+        first(t, 0) = static_cast<float>(1 + t);  // the last token leaves
+        second(t, 0) = static_cast<float>(3 - t);
+    }
+    const auto show = [&](std::size_t layer, std::size_t head,
+                          pare::matrix_view<const float> keys) {
+        REQUIRE(made->show(layer, head, {keys, keys}));
+    };
+    const auto code = [&](std::size_t layer) { return made->plan(layer).error().code; };
+    for (const std::size_t layer : {0u, 1u}) REQUIRE(made->append(layer, 3));
+    for (const std::size_t head : {0u, 1u}) show(0, head, first.view());
+    show(1, 0, second.view());
+    CHECK(code(0) == errc::shape_mismatch);
+    CHECK(code(1) == errc::shape_mismatch);  // the second head's
+    show(1, 1, second.view());
+    CHECK(code(0) == errc::shape_mismatch);
+    REQUIRE(made->plan(1));
+    CHECK(made->positions(1, 0)[0] == 2);
+    CHECK(made->size(0, 0) == 3);
+    for (const std::size_t head : {0u, 1u}) show(0, head, first.view());
+    REQUIRE(made->plan(0));
+    CHECK(made->positions(0, 1)[0] == 0);
+    CHECK(made->positions(0, 1)[1] == 1);
+
+    for (const std::size_t head : {0u, 1u}) show(0, head, first.view().block(0, 0, 2, 3));
+    made->clear();
+    REQUIRE(made->append(0, 2));
+    CHECK(code(0) == errc::shape_mismatch);
+}
+
 TEST_CASE("a tracker starts anew after clear") {
     using windowed = policy<pare::kv::window>;
     auto made = tracker<windowed>::make(two_heads, {.budget = {4}, .sinks = 1}, 8);

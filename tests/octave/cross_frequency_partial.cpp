@@ -152,5 +152,6 @@ TEST_CASE("blocks refuse what does not fit and leave y alone") {
     CHECK(refusal(turned, x.view(), y, workspace) == errc::not_contiguous);
     turned = widening.block();
     turned.over.stride = {0, 1};
+    CHECK(turned.workspace_floats(x.view().extents()) == 0);
     CHECK(refusal(turned, x.view(), y, workspace) == errc::invalid_argument);
 }

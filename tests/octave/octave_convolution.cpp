@@ -153,6 +153,9 @@ TEST_CASE("octave convolutions refuse what does not fit and leave y alone") {
     CHECK(s.refusal(x, {y.high, wide.view()}) == errc::shape_mismatch);
     CHECK(s.refusal(x, {y.high, {}}) == errc::shape_mismatch);  // weights to low, and no low
     CHECK(s.refusal({x.high, {}}, y) == errc::shape_mismatch);
+    two_maps nothing({5, 6}, 0, 0, 1);
+    CHECK(s.refusal({nothing.high.view(), nothing.low.view()}, y, {.over = same_3x3}) ==
+          errc::shape_mismatch);
     CHECK(s.refusal({x.high, pare::kernel::detail::part(x.low, 0, 0, 1)}, y) ==
           errc::shape_mismatch);
     CHECK(s.refusal({{x.high.data_handle(), {2, 4, 5, 3}, {120, 30, 6, 1}}, x.low}, y) ==
@@ -167,6 +170,7 @@ TEST_CASE("octave convolutions refuse what does not fit and leave y alone") {
     CHECK(s.refusal(other) == errc::shape_mismatch);
     other = s.block;
     other.over.stride.width = 0;
+    CHECK(other.workspace_floats(x) == 0);
     CHECK(s.refusal(other) == errc::invalid_argument);
     other = s.block;
     other.over.around.top = 3;

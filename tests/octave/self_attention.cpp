@@ -103,6 +103,7 @@ TEST_CASE("self-attention refuses what does not fit and leaves y alone") {
           errc::shape_mismatch);
     for (const std::size_t heads : {0u, 3u}) {
         block.heads = heads;
+        CHECK(block.workspace_floats(x.view().extents()) <= workspace.size());
         CHECK(refusal(x.view(), workspace) == errc::invalid_argument);
     }
     block.heads = 2;

@@ -4,6 +4,7 @@
 
 #include "channel_models.hpp"
 
+#include <limits>
 #include <optional>
 
 using namespace pare::testing;
@@ -91,4 +92,7 @@ TEST_CASE("operations that do not fit are refused by number") {
     CHECK(why({in, op::attention(0, 0, 0, 3)}, 1) == errc::shape_mismatch);
     CHECK(why({in, op::attention(0, 0, 0, 0)}, 1) == errc::shape_mismatch);
     CHECK(why({in, op::input(6), op::attention(1, 0, 0, 2)}, 2) == errc::shape_mismatch);
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+    CHECK(why({op::input(5), op::layer(0, most - 1)}, 1) == errc::invalid_argument);
+    CHECK(why({op::input(5), op::layer(0, std::uint32_t(-1) - 4u)}, 1) == errc::invalid_argument);
 }

@@ -106,6 +106,40 @@ TEST_CASE("channels are rounded up to a multiple, heads by the channels that the
     CHECK(std::accumulate(kept.begin(), kept.end(), 0u) == 2 + 4 + 2);  // input, heads, output
 }
 
+TEST_CASE("each operation of a group keeps a multiple, however few channels of a class it has") {
+    const auto left_of = [](const std::vector<op>& operations, std::size_t multiple,
+                            std::size_t which) {
+        const channel_graph g = graph_of(operations);
+        REQUIRE(g.n_groups() == 1);
+        const std::vector<float> scores(g.n_classes());
+        const std::vector<std::uint32_t> pools(1);
+        std::vector<std::uint8_t> kept(g.n_classes());
+        REQUIRE(
+            channel_selection{.share = 0.3, .multiple = multiple}.select(g, scores, pools, kept));
+        std::size_t n = 0;
+        for (const std::uint32_t c : g.classes(which)) n += kept[c];
+        return n;
+    };
+    // Four heads with two queries each: one is 8 channels of q, but 4 of k and v.
+    const std::vector<op> heads{op::input(2),     op::layer(0, 32),          op::layer(0, 16),
+                                op::layer(0, 16), op::attention(1, 2, 3, 4), op::layer(4, 2),
+                                op::output(5)};
+    CHECK(left_of(heads, 4, 2) == 8);
+    CHECK(left_of(heads, 8, 2) == 8);
+    CHECK(left_of(heads, 8, 1) == 16);
+    const std::vector<op> twice{op::input(1), op::layer(0, 12), op::depthwise(1, 24, 9),
+                                op::layer(2, 1), op::output(3)};
+    CHECK(left_of(twice, 6, 1) == 6);
+    CHECK(left_of(twice, 4, 1) == 8);
+    CHECK(left_of(twice, 4, 2) == 16);
+
+    scored_layers s(1.0f, 1.0f);
+    const std::size_t huge = std::numeric_limits<std::size_t>::max();
+    REQUIRE(s.select({.share = 0.0, .multiple = huge}, {0, 1}));
+    CHECK(s.left(1) == 10);
+    CHECK_FALSE(s.select({.share = 0.1, .multiple = huge}, {0, 1}));
+}
+
 TEST_CASE("of equal scores the first stays") {
     scored_layers s(1.0f, 1.0f);
     std::fill(s.scores.begin(), s.scores.end(), 1.0f);
@@ -126,6 +160,7 @@ TEST_CASE("selections that make no sense are refused") {
     CHECK(code({.multiple = 0}) == errc::invalid_argument);
     CHECK(code({.least = 1.5f}) == errc::invalid_argument);
     CHECK(code({.share = 0.995}) == errc::invalid_argument);  // 3 of 230 stay in any case
+    CHECK(s.kept == std::vector<std::uint8_t>(s.kept.size()));
     CHECK(code({}, {0, 2}) == errc::invalid_argument);
     CHECK(code({}, {0}) == errc::shape_mismatch);
     s.scores[5] = std::numeric_limits<float>::infinity();

@@ -311,9 +311,9 @@ TEST_CASE("an observer sees a search get better, and may end it at any time") {
 }
 
 TEST_CASE("an observer is asked amid long steps") {
-    const matrix scores = magnitudes(matrix::uniform(768, 192, 3));
+    const matrix scores = magnitudes(matrix::uniform(96, 64, 3));
     const hinm<2, 4, 4> pattern{.vector_sparsity = 0.5f};
-    const gyro outputs{.inputs = false};
+    const gyro outputs{.inputs = false, .observe_every = {}};
     int n_calls = 0;
     const auto ended = outputs.search(scores.view(), pattern, pare::serial{},
                                       [&](const search_progress&) { return ++n_calls < 1; });

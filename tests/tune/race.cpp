@@ -160,7 +160,10 @@ TEST_CASE("Races and choices that make no sense are refused") {
     CHECK(stopped.error().where == 1);
 
     CHECK(choose(none, {}).error().code == errc::invalid_argument);
-    field[1].error = std::numeric_limits<double>::quiet_NaN();
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    for (const demand& wanted : {demand{.retained = nan}, demand{.error = nan}, {.margin = nan}})
+        CHECK(choose(field, wanted).error().code == errc::not_a_number);
+    field[1].error = nan;
     CHECK(choose(field, {}).error().code == errc::not_a_number);
     CHECK(choose(field, {}).error().where == 1);
 }

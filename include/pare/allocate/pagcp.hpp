@@ -32,15 +32,16 @@ concept cost_function = requires(F& f, std::span<const level> levels) {
 
 inline namespace PARE_ARCH_NAMESPACE {
 
-/// Cuts one layer after the other, those that cost most first, each ever deeper until the loss of a
-/// task has grown by more than the layer is allowed; at level 0 a layer is whole, at each next one
-/// narrower (5, 10, ..., 95 % of the channels removed there). Ye et al., "Performance-aware
-/// Approximation of Global Channel Pruning for Multitask CNNs", arXiv:2303.11923.
+/// Cuts one layer after the other, each ever deeper until the loss of a task has grown by more than
+/// the layer is allowed; at level 0 a layer is whole, at each next one narrower (5, 10, ..., 95 %
+/// of the channels removed there). Ye et al., "Performance-aware Approximation of Global Channel
+/// Pruning for Multitask CNNs", arXiv:2303.11923.
 ///
 /// The first layer's loss may be (1 + first) times what it was, the next one's (1 + lambda first)
 /// times what it then is, and so on: lambda is such that the product for all layers is `total`.
-/// Then, beyond a share of the layers, the cuts whose losses grew most for what they saved are
-/// undone.
+/// Layers that cost most come first, or last where lambda > 1, so that the largest allowance meets
+/// the costliest layer. Then, beyond a share of the layers, the cuts whose losses grew most for
+/// what they saved are undone.
 ///
 /// Deviations: a layer that may go all the way does, where their code leaves it whole; layers are
 /// cut and undone by what `cost` says of the model around them.

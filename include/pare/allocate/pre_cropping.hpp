@@ -18,12 +18,14 @@ struct width {
     bool fixed = false;  ///< inputs and outputs of the model
 };
 
-/// A layer of taps weights for each pair of an input and an output channel, given as places in a
-/// list of widths; of a depthwise one these are the same, and it has taps weights a channel.
+/// A layer of taps weights for each pair of an input and an output channel, which are given as
+/// places in a list of widths: the same place within a residual stream. A depthwise one has one
+/// width, and taps weights a channel.
 struct cropped_layer {
     std::size_t from, to;
     std::size_t taps;
     double density;  ///< share of the weights that should stay, in (0, 1]
+    bool depthwise = false;
 };
 
 inline namespace PARE_ARCH_NAMESPACE {
@@ -33,22 +35,22 @@ inline namespace PARE_ARCH_NAMESPACE {
 /// Pruning CNNs at Initialization", arXiv:2203.02549, of which we know that much.
 ///
 /// How densities become widths is ours: a layer asks sqrt(density) of either side, density of one
-/// side where the other is fixed or the same; a width is the geometric mean of what its layers ask,
-/// each with the weight of its size; and the shares to one power, the least, are such that the
-/// model keeps no more weights than the densities say, unless the narrowest widths do.
+/// side where the other is fixed or the layer depthwise; a width is the geometric mean of what its
+/// layers ask, each with the weight of its size; and the shares to one power, the least, are such
+/// that the model keeps no more weights than the densities say, unless the narrowest widths do.
 struct pre_cropping {
     std::size_t multiple = 1;  ///< channels are a multiple of it where as many are there
 
     /// kept (widths): the channels that stay, at least one. @return shape_mismatch, out_of_memory;
-    /// invalid_argument, with its number, for a layer whose density is outside (0, 1] or that names
-    /// no width, and for a multiple of 0
+    /// invalid_argument, with its number, for a layer whose density is outside (0, 1], that names
+    /// no width, or two where it is depthwise; and for a multiple of 0
     status crop(std::span<const width> widths, std::span<const cropped_layer> layers,
                 std::span<std::size_t> kept) const noexcept;
 
   private:
     static double weights(const cropped_layer& l, auto&& channels) noexcept {
         const auto taps = static_cast<double>(l.taps), in = static_cast<double>(channels(l.from));
-        return l.from == l.to ? taps * in : taps * in * static_cast<double>(channels(l.to));
+        return l.depthwise ? taps * in : taps * in * static_cast<double>(channels(l.to));
     }
     std::size_t rounded(const width& w, double share) const noexcept;
 };
@@ -68,8 +70,8 @@ inline status pre_cropping::crop(std::span<const width> widths,
     if (multiple == 0) return error{errc::invalid_argument, "pre_cropping: a multiple of 0"};
     for (std::size_t i = 0; i < layers.size(); ++i) {
         const cropped_layer& l = layers[i];
-        if (l.from >= widths.size() || l.to >= widths.size() || !is_finite(l.density) ||
-            !(l.density > 0.0 && l.density <= 1.0))
+        if (l.from >= widths.size() || l.to >= widths.size() || (l.depthwise && l.from != l.to) ||
+            !is_finite(l.density) || !(l.density > 0.0 && l.density <= 1.0))
             return error{errc::invalid_argument, "pre_cropping: a layer without widths or density",
                          i};
     }
@@ -80,13 +82,15 @@ inline status pre_cropping::crop(std::span<const width> widths,
     double target = 0.0;
     for (const cropped_layer& l : layers) {
         const double size = weights(l, [&](std::size_t w) { return widths[w].channels; });
-        const bool alone = l.from == l.to || widths[l.from].fixed || widths[l.to].fixed;
+        const bool alone = l.depthwise || widths[l.from].fixed || widths[l.to].fixed;
         const double share = std::log(l.density) * (alone ? 1.0 : 0.5);
         target += l.density * size;
-        for (const std::size_t side : {l.from, l.to}) {
+        const auto vote = [&](std::size_t side) {
             asked[side] += size * share;
             votes[side] += size;
-        }
+        };
+        vote(l.from);
+        if (l.to != l.from) vote(l.to);
     }
     const auto crop_to = [&](double power) {
         double left = 0.0;

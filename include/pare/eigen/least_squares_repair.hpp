@@ -25,9 +25,9 @@ namespace pare::eigen::inline PARE_ARCH_NAMESPACE {
 struct least_squares_repair {
     float damping = 0.01f;  ///< the ridge by the mean of the kept features' sums of squares
 
-    /// Offline: allocates 8 bytes for each pair of a kept feature and a feature, and 16 for each of
-    /// a feature and an output, and what Eigen's products need on top: when Eigen gets no memory
-    /// for that the program ends.
+    /// Offline: allocates 8 bytes for each pair of two kept features, of a kept feature and a
+    /// feature, of either and an output, and what Eigen's products need on top: when Eigen gets no
+    /// memory for that the program ends.
     /// @param weights   (outputs, channels * taps) of the layer as trained, taps side by side
     /// @param kept      (channels kept), ascending
     /// @param gram      (features, features) X^T X over calibration tokens, features = channels *

@@ -116,7 +116,8 @@ class tracker {
     }
 
     /// Shows where the keys and values of a head lie until the next plan(): (size(), head_dim),
-    /// rows may lie apart. Needed before each by scorers of keys or values.
+    /// rows may lie apart. Needed before each by scorers of keys or values. Those of another layer
+    /// are forgotten.
     status show(std::size_t layer, std::size_t kv_head, const head_vectors& own) noexcept
         requires(vector_scorer<scorer>) {
         if (layer >= shape_.layers || kv_head >= shape_.kv_heads)
@@ -126,6 +127,8 @@ class tracker {
             return error{errc::shape_mismatch, "keys and values: (tokens of the head, head_dim)"};
         if (own.keys.col_stride() != 1 || own.values.col_stride() != 1)
             return error{errc::not_contiguous, "keys and values need consecutive columns"};
+        if (layer != shown_layer_) forget_vectors();
+        shown_layer_ = layer;
         vectors_[kv_head] = own;
         return {};
     }
@@ -138,7 +141,8 @@ class tracker {
         if (layer >= shape_.layers) return error{errc::invalid_argument, "no such layer", layer};
         for (std::size_t h = 0; h < shape_.kv_heads; ++h) {
             n_moves_[h] = 0;
-            if (vector_scorer<scorer> && vectors_[h].keys.rows() != size(layer, h))
+            const std::size_t shown = layer == shown_layer_ ? vectors_[h].keys.rows() : 0;
+            if (vector_scorer<scorer> && shown != size(layer, h))
                 return error{errc::shape_mismatch, "show() every head's keys and values", h};
         }
         const status planned = select_leaving(
@@ -159,7 +163,7 @@ class tracker {
                     }
                 return {};
             });
-        for (head_vectors& shown : vectors_.span()) shown = {};
+        forget_vectors();
         return planned;
     }
 
@@ -179,12 +183,16 @@ class tracker {
     void clear() noexcept {
         for (std::size_t& n : sizes_.span()) n = 0;
         for (std::size_t& n : lengths_.span()) n = 0;
+        forget_vectors();
     }
 
   private:
     tracker() noexcept = default;
     std::size_t first(std::size_t layer, std::size_t kv_head) const noexcept {
         return (layer * shape_.kv_heads + kv_head) * tokens_;
+    }
+    void forget_vectors() noexcept {
+        for (head_vectors& shown : vectors_.span()) shown = {};
     }
 
     shape shape_;
@@ -195,7 +203,8 @@ class tracker {
     buffer<std::uint32_t> positions_;
     buffer<std::size_t> sizes_, lengths_, n_moves_;
     buffer<move> moves_;
-    buffer<head_vectors> vectors_;  // (kv_heads) of the layer that plan() comes to
+    buffer<head_vectors> vectors_;  // (kv_heads) of shown_layer_
+    std::size_t shown_layer_ = 0;
 };
 
 }  // namespace PARE_ARCH_NAMESPACE

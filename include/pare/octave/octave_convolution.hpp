@@ -30,6 +30,7 @@ struct octave_convolution {
 
     /// The floats of workspace that forward() asks for.
     std::size_t workspace_floats(const frequencies<const float>& x) const noexcept {
+        if (kernel::detail::area(over.stride) == 0) return 0;
         const detail::extents high = x.high.extents(), low = x.low.extents(),
                               pooled = pooled_of(high);
         std::size_t most = 0;
@@ -48,6 +49,8 @@ struct octave_convolution {
 
     /// Whether forward() takes x and y, but for the workspace.
     status check(const frequencies<const float>& x, const frequencies<float>& y) const noexcept {
+        if (x.high.extent(1) + x.low.extent(1) == 0 && y.high.extent(1) + y.low.extent(1) > 0)
+            return error{errc::shape_mismatch, "octave_convolution: outputs of no channels"};
         const maps<const float> pooled(nullptr, pooled_of(x.high.extents()));
         const maps<float> added(nullptr, detail::outputs(over, x.low.extents(), y.high.extent(1)));
         for (const status& fit :

@@ -65,6 +65,7 @@ struct self_attention {
 
     /// The floats of workspace that forward() asks for, x (images, channels, height, width).
     std::size_t workspace_floats(const detail::extents& x) const noexcept {
+        if (heads == 0) return 0;
         const std::size_t pixels = x[2] * x[3];
         return 4 * x[1] * pixels + keys_floats(x) + values_floats(x) + queries_at_once * pixels;
     }

@@ -17,8 +17,8 @@ struct channel_observation {
     matrix_view<const float> weights;
     /// (channels, inputs * taps) gradient of a loss by each weight, summed over images.
     matrix_view<const float> gradients{};
-    /// (channels) gamma, beta and the running statistics of the batch norm that follows.
-    std::span<const float> gains{}, offsets{}, means{}, variances{};
+    /// (channels) gamma of the batch norm that follows.
+    std::span<const float> gains{};
     /// (channels) mean of |output| behind the activation, over the pixels of calibration images.
     std::span<const float> activations{};
 };

@@ -21,8 +21,8 @@ class channel_cut {
   public:
     /// @param kept   (classes) 1 = kept
     /// @param graph  read here only
-    /// @return shape_mismatch; out_of_memory; invalid_argument where a fixed class leaves, or all
-    /// channels that an operation, given by number, writes
+    /// @return shape_mismatch; out_of_memory; invalid_argument for a flag above 1, where a fixed
+    /// class leaves, or all channels that an operation, given by number, writes
     static result<channel_cut> make(const channel_graph& graph,
                                     std::span<const std::uint8_t> kept) noexcept;
 
@@ -95,9 +95,12 @@ inline result<channel_cut> channel_cut::make(const channel_graph& graph,
                                              std::span<const std::uint8_t> kept) noexcept {
     if (kept.size() != graph.n_classes())
         return error{errc::shape_mismatch, "channel_cut: one flag for each class"};
-    for (std::size_t c = 0; c < kept.size(); ++c)
-        if (kept[c] > 1 || (kept[c] == 0 && graph.group(c) == channel_graph::fixed))
+    for (std::size_t c = 0; c < kept.size(); ++c) {
+        if (kept[c] > 1)
+            return error{errc::invalid_argument, "channel_cut: a flag is neither 0 nor 1", c};
+        if (kept[c] == 0 && graph.group(c) == channel_graph::fixed)
             return error{errc::invalid_argument, "channel_cut: a fixed class would leave", c};
+    }
     const auto operations = graph.operations();
     channel_cut made;
     bool ok = true;

@@ -22,9 +22,10 @@ class channel_graph {
     /// The group of classes that stay: they reach an input or an output of the model.
     static constexpr std::uint32_t fixed = static_cast<std::uint32_t>(-1);
 
-    /// Offline: allocates about 16 bytes per channel of each operation.
-    /// @return out_of_memory; invalid_argument, with its number, for an operation that reads one
-    /// behind it or has extents that do not fit; shape_mismatch where channels differ
+    /// Offline: allocates 96 bytes per operation, 4 per channel that one writes, and up to 40 more
+    /// for those that inputs, layers and paddings make.
+    /// @return out_of_memory; with the number of an operation: invalid_argument where it reads one
+    /// behind it or channels come to 2^32, shape_mismatch where extents do not fit
     static result<channel_graph> make(std::span<const channel_operation> operations) noexcept;
 
     std::span<const channel_operation> operations() const noexcept { return lists_.operations(); }

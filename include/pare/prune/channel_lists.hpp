@@ -105,14 +105,14 @@ inline status channel_lists::measure(std::size_t& n_entries, std::size_t& n_made
     for (std::size_t i = 0; i < operations_.size(); ++i) {
         const result<std::size_t> size = size_of(i);
         if (!size) return size.error();
+        if (*size > static_cast<std::uint32_t>(-1) - n_entries)
+            return error{errc::invalid_argument, "2^32 channels or more", i};
         const channel_operation& o = operations_[i];
         const bool shares = o.what == elementwise || o.what == output;
         lists_[i] = {shares ? lists_[o.reads[0]].begin : n_entries, *size};
         n_entries += shares ? 0 : *size;
         if (o.what == input || o.has_weights()) n_made += *size;
         if (o.what == padding) n_made += *size - size_of_read(i);
-        if (n_entries > static_cast<std::uint32_t>(-1))
-            return error{errc::invalid_argument, "more than 2^32 channels", i};
     }
     return {};
 }

@@ -39,9 +39,8 @@ struct channel_operation {
     }
     /// A product that mixes channels: weights (channels, inputs / groups * taps), a channel's taps
     /// side by side.
-    /// @param taps       weights per input channel: of a kernel, or the pixels of a map that a
-    /// fully
-    ///                   connected layer reads flat
+    /// @param taps       weights per input channel: of a kernel, or the pixels of a map that is
+    ///                   read flat
     /// @param positions  outputs per channel (pixels, or 1), for multiply-adds
     PARE_ALWAYS_INLINE static constexpr channel_operation layer(std::size_t from,
                                                                 std::size_t channels,

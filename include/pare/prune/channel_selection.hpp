@@ -21,16 +21,16 @@ namespace pare::prune::inline PARE_ARCH_NAMESPACE {
 /// thresholds of arXiv:2306.01526.
 struct channel_selection {
     double share = 0.3;        ///< of multiply-adds to remove, in [0, 1)
-    std::size_t multiple = 1;  ///< what the channels of a group are rounded up to
+    std::size_t multiple = 1;  ///< what an operation's channels in a group are rounded up to
     float least = 0.0f;        ///< share of a group's classes that stays; at least one does
 
-    /// As few as remove that share, counted by what is left of each layer. Offline: allocates 16
-    /// bytes per class.
+    /// As few as remove that share, counted by what is left of each layer. Offline: allocates 21
+    /// bytes per class and 40 per group.
     /// @param scores  (classes) higher = keep; of equal ones the first stays
     /// @param pools   (groups) the pool of each, any numbers below the number of groups
     /// @param kept    (classes) written: 1 = kept
     /// @return shape_mismatch; not_a_number; out_of_memory; invalid_argument for parameters outside
-    /// their range, or a share that cannot be removed
+    /// their range, or a share that cannot be removed; kept is then untouched
     status select(const channel_graph& graph, std::span<const float> scores,
                   std::span<const std::uint32_t> pools,
                   std::span<std::uint8_t> kept) const noexcept;
@@ -60,14 +60,25 @@ class removal_order {
     buffer<group> groups_;
 };
 
-// The most channels that a class has of one operation.
-inline std::size_t width_of(std::span<const channel> members) noexcept {
-    std::size_t most = 0, run = 0;
-    for (std::size_t i = 0; i < members.size(); ++i) {
-        run = i > 0 && members[i].operation == members[i - 1].operation ? run + 1 : 1;
-        most = run > most ? run : most;
+inline std::size_t greatest_divisor(std::size_t a, std::size_t b) noexcept {
+    while (b != 0) {
+        const std::size_t rest = a % b;
+        a = b;
+        b = rest;
     }
-    return most;
+    return a;
+}
+
+// The fewest classes with these members that have a multiple of channels in each operation.
+inline std::size_t classes_of(std::size_t multiple, std::span<const channel> members) noexcept {
+    std::size_t unit = 1;  // divides multiple
+    for (std::size_t i = 0, run = 1; i < members.size(); ++i, ++run) {
+        if (i + 1 < members.size() && members[i + 1].operation == members[i].operation) continue;
+        const std::size_t needed = multiple / greatest_divisor(multiple, run);
+        unit *= needed / greatest_divisor(unit, needed);
+        run = 0;
+    }
+    return unit;
 }
 
 inline result<removal_order> removal_order::make(const channel_graph& graph,
@@ -97,10 +108,7 @@ inline result<removal_order> removal_order::make(const channel_graph& graph,
         order[n++] = c;
         ++pool_sizes[pools[graph.group(c)]];
         group& g = made.groups_[graph.group(c)];
-        if (g.size++ == 0) {
-            const std::size_t width = width_of(graph.members(c));
-            for (g.unit = 1; g.unit * width % s.multiple != 0;) ++g.unit;
-        }
+        if (g.size++ == 0) g.unit = classes_of(s.multiple, graph.members(c));
     }
     for (group& g : made.groups_.span()) {
         const auto least = static_cast<std::size_t>(static_cast<float>(g.size) * s.least + 0.5f);
@@ -129,7 +137,7 @@ inline void removal_order::keep(std::size_t n, std::span<std::uint8_t> kept) noe
     for (group& g : groups_.span()) {
         std::size_t stay = g.size - g.leaving;
         if (stay < g.least) stay = g.least;
-        stay = (stay + g.unit - 1) / g.unit * g.unit;
+        if (const std::size_t beyond = stay % g.unit; beyond > 0) stay += g.unit - beyond;
         g.leaving = stay < g.size ? g.size - stay : 0;
     }
     for (std::uint8_t& k : kept) k = 1;
@@ -156,13 +164,17 @@ inline status channel_selection::select(const channel_graph& graph, std::span<co
     for (const std::uint32_t p : pools)
         if (p >= graph.n_groups()) return error{errc::invalid_argument, "no such pool", p};
     auto order = detail::removal_order::make(graph, scores, pools, *this);
+    auto tried = buffer<std::uint8_t>::make(graph.n_classes());
     if (!order) return order.error();
+    if (!tried) return tried.error();
 
-    order->keep(0, kept);
-    const auto all = static_cast<double>(graph.multiply_adds(kept));
+    const auto left_without = [&](std::size_t n) {
+        order->keep(n, tried->span());
+        return static_cast<double>(graph.multiply_adds(tried->span()));
+    };
+    const double all = left_without(0);
     const auto removes_enough = [&](std::size_t n) {
-        order->keep(n, kept);
-        return static_cast<double>(graph.multiply_adds(kept)) <= (1.0 - share) * all;
+        return left_without(n) <= (1.0 - share) * all;
     };
     std::size_t too_few = 0, enough = order->size();  // what goes first goes with more, too
     if (!removes_enough(enough))

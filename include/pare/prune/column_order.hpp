@@ -48,6 +48,7 @@ struct column_order {
     std::optional<std::chrono::nanoseconds> deadline{};  ///< from the call on
     std::optional<std::size_t> rounds{};                 ///< unlimited where only deadline is given
     std::uint64_t seed = 1;
+    std::chrono::nanoseconds observe_every{50'000'000};  ///< or less often, amid long steps
 
     /// layers: scores (rows, cols) >= 0 of all layers that read the same inputs, with contiguous
     /// rows. `start`, an earlier order, is where the search begins.
@@ -95,7 +96,7 @@ template <int N, int M, executor E, search_observer Observer>
 result<column_order_result> column_order::search(
     std::span<const matrix_view<const float>> layers, const n_m<N, M>& /*pattern*/, E&& run,
     Observer&& observe, std::span<const std::uint32_t> start) const noexcept {
-    search_limit limit(deadline);
+    search_limit limit(deadline, observe_every);
     const auto rows = detail::check_layers(layers);
     if (!rows) return rows.error();
     const std::size_t cols = layers.empty() ? 0 : layers[0].cols();

@@ -51,6 +51,7 @@ struct gyro {
     std::uint64_t seed = 1;
     bool outputs = true;  ///< whether output channels may move; if not, packed rows stay in place
     bool inputs = true;   ///< whether tiles group columns anew; if not, there is no longer search
+    std::chrono::nanoseconds observe_every{50'000'000};  ///< or less often, amid long steps
 
     /// scores (rows, cols) >= 0, contiguous rows. `start`, an earlier result for the same shape and
     /// pattern, takes the place of gyro's phases: the longer search begins there.
@@ -67,7 +68,7 @@ template <int N, int M, int V, executor E, search_observer Observer>
 result<gyro_result> gyro::search(matrix_view<const float> scores, const hinm<N, M, V>& pattern,
                                  E&& run, Observer&& observe,
                                  const hinm_order* start) const noexcept {
-    search_limit limit(deadline);
+    search_limit limit(deadline, observe_every);
     if (auto ok = pattern.check(); !ok) return ok.error();
     if (auto ok = detail::check_saliency(scores); !ok) return ok.error();
     if (start != nullptr)

@@ -69,15 +69,28 @@ status score(matrix_view<const float> weights, const Saliency& saliency, const c
     return detail::check_finite(scores, "a saliency score is NaN or infinite");
 }
 
-/// The share of the saliency that a mask of the same shape keeps, in [0, 1]; 1 where there is none.
-inline double retained(matrix_view<const float> scores, const_mask_view kept) noexcept {
-    double total = 0.0, stays = 0.0;
+/// What a mask keeps of the saliency, and all of it.
+struct saliency_sums {
+    double kept = 0.0, total = 0.0;
+
+    /// In [0, 1]; 1 where there is none.
+    double share() const noexcept { return total > 0.0 ? kept / total : 1.0; }
+};
+
+/// Scores and mask of the same shape.
+inline saliency_sums sum_saliency(matrix_view<const float> scores, const_mask_view kept) noexcept {
+    saliency_sums sums;
     for (std::size_t r = 0; r < scores.rows(); ++r)
         for (std::size_t c = 0; c < scores.cols(); ++c) {
-            total += static_cast<double>(scores(r, c));
-            stays += kept(r, c) ? static_cast<double>(scores(r, c)) : 0.0;
+            sums.total += static_cast<double>(scores(r, c));
+            sums.kept += kept(r, c) ? static_cast<double>(scores(r, c)) : 0.0;
         }
-    return total > 0.0 ? stays / total : 1.0;
+    return sums;
+}
+
+/// The share of the saliency that a mask of the same shape keeps, in [0, 1]; 1 where there is none.
+inline double retained(matrix_view<const float> scores, const_mask_view kept) noexcept {
+    return sum_saliency(scores, kept).share();
 }
 
 /// Scores the weights and selects the mask, both (rows, cols). `scores` is scratch memory on entry

@@ -37,9 +37,12 @@ inline namespace PARE_ARCH_NAMESPACE {
 /// Whether a search has to end: a deadline, or an observer's word. Any thread may ask.
 class search_limit {
   public:
-    /// No deadline where `after` has no value.
-    explicit search_limit(std::optional<std::chrono::nanoseconds> after) noexcept
-        : start_(now()), after_(after ? after->count() : forever), asked_(start_) {}
+    /// No deadline where `after` has no value. Amid a long step the observer is asked
+    /// when `between` has passed.
+    explicit search_limit(std::optional<std::chrono::nanoseconds> after,
+                          std::chrono::nanoseconds between = {}) noexcept
+        : start_(now()), after_(after ? after->count() : forever), asked_(start_),
+          between_(between.count()) {}
 
     bool operator()() const noexcept {
         return cancelled_.load(std::memory_order_relaxed) ||
@@ -51,20 +54,19 @@ class search_limit {
     /// anyway. For the caller's thread.
     bool due() noexcept {
         const std::int64_t at = now();
-        if ((*this)() || at - asked_ < between) return false;
+        if ((*this)() || at - asked_ < between_) return false;
         asked_ = at;
         return true;
     }
 
   private:
-    static constexpr std::int64_t between = 50'000'000;  // ns
     static constexpr std::int64_t forever = INT64_MAX;
     static std::int64_t now() noexcept {
         const std::chrono::nanoseconds since = std::chrono::steady_clock::now().time_since_epoch();
         return since.count();
     }
 
-    std::int64_t start_, after_, asked_;
+    std::int64_t start_, after_, asked_, between_;
     std::atomic<bool> cancelled_{false};
 };
 

@@ -58,10 +58,12 @@ inline bool is_faster(const candidate& a, const candidate& b) noexcept {
 /// The fastest of those that meet the demand and beat dense by more than the margin, and in three
 /// rounds of four at all; of equal speed that of fewer bytes, then the earlier. Else dense.
 /// @param field  the first is dense; each gets its outcome
-/// @return the chosen one's place; invalid_argument for an empty field, not_a_number, at a
-/// candidate
+/// @return the chosen one's place; invalid_argument for an empty field; not_a_number for what is
+/// not finite in the demand or, at its place, a candidate
 inline result<std::size_t> choose(std::span<candidate> field, const demand& wanted) noexcept {
     if (field.empty()) return error{errc::invalid_argument, "tune: a field without dense"};
+    if (!is_finite(wanted.retained) || !is_finite(wanted.error) || !is_finite(wanted.margin))
+        return error{errc::not_a_number, "tune: the demand is not finite"};
     for (std::size_t i = 0; i < field.size(); ++i)
         if (!is_finite(field[i].retained) || !is_finite(field[i].error) ||
             !is_finite(field[i].speedup) || !is_finite(field[i].least_speedup))

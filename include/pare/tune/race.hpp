@@ -20,7 +20,8 @@ struct schedule {
     std::size_t runs = 1;     ///< of a turn, timed together
     std::size_t warm_up = 1;  ///< of a turn, before these
     /// Of each candidate's weights; runs go from one to the next. 1: they stay in the caches. Where
-    /// all copies take more than the caches hold they come from memory, as in decoding.
+    /// all copies take more than the caches hold they come from memory, as in decoding; where they
+    /// fit, set warm_up to at least as many, or the first runs find them cold.
     std::size_t copies = 1;
 };
 
