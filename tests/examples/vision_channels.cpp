@@ -180,6 +180,11 @@ TEST_CASE("a run cuts by any criterion, compresses what is left, and saves it") 
     CHECK(5 * multiply_adds(0) <= 3 * whole.architecture().multiply_adds());
     CHECK(saved.has_compressed());
 
+    o.recipes = {tools::parse_recipe("dense")};
+    o.save = files.folder / "dense.safetensors";
+    vision::run(o);
+    CHECK_FALSE(vision::checkpoint(o.save).has_compressed());
+
     o.save = "";
     o.recipes.clear();
     for (const char* const criterion : {"l2", "bn_gamma", "taylor", "geometric_median"})
