@@ -34,6 +34,11 @@ grep -qF '<h2>64x192 BF16, 2 layers, 8 tokens, 2 threads</h2>' report.html || fa
 ! grep -q 'http\|src=\|<script' report.html || fail "a report that reaches out"
 [[ ! -e plan.json ]] || grep -qF '"recipe": "dense"' plan.json || fail "other layers do not stay dense"
 
+# Whole numbers where there is a kernel for them, said in the table and in the file.
+expect 0 'i8, i8 inputs' "${small[@]}" --tokens 8 --recipe i8 nm:4:8+i8 --activations i8 --json measured.json
+grep -q '^nm:4:8+i8  ' out || fail "4:8 has no integer kernel"
+(($(grep -c '"activations": "i8"' measured.json) == 1)) || fail "not one candidate of whole numbers"
+
 # Only dense loses nothing, however fast 1:4 is.
 rm -f plan.json
 expect 0 'nothing pays: no plan written' "${small[@]}" --tokens 64 --recipe nm:1:4 --max-error 0 --plan plan.json
