@@ -61,5 +61,6 @@ expect 2 '--json: pipe exists and is no regular file' "$model" --json pipe
 [[ -p pipe ]] || fail "a pipe is replaced"
 expect 2 '--tokens' "$model" --tokens 0
 expect 2 '--threads' "$model" --threads 1025
+for option in --retain --max-error --margin; do expect 2 "$option: 'nan' is not a number" "$model" $option nan; done
 expect 1 'it has no such layer' "$model" --layer nothing
 expect 1 'none.safetensors' none.safetensors
