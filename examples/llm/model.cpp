@@ -77,6 +77,7 @@ model::model(const checkpoint& source, const tools::recipe& recipe,
         }
         b.attention_norm = source.norm_weight(l, norm::attention);
         b.feed_forward_norm = source.norm_weight(l, norm::feed_forward);
+        b.hidden_dim = source.hidden_dim(l);
     }
 }
 
@@ -119,9 +120,8 @@ void model::run_block(std::size_t layer, matrix_view<float> x, session& s,
     const std::size_t n = x.rows();
     const auto normed = s.scratch(s.normed_, n), q = s.scratch(s.q_, n), k = s.scratch(s.k_, n),
                v = s.scratch(s.v_, n), attended = s.scratch(s.attended_, n);
-    const std::size_t hidden = source_->hidden_dim(layer);
-    const auto gate = s.scratch(s.gate_, n).block(0, 0, n, hidden),
-               up = s.scratch(s.up_, n).block(0, 0, n, hidden);
+    const auto gate = s.scratch(s.gate_, n).block(0, 0, n, b.hidden_dim),
+               up = s.scratch(s.up_, n).block(0, 0, n, b.hidden_dim);
     const auto norm_rows = [&](const std::vector<float>& weight) {
         for (std::size_t t = 0; t < n; ++t)
             tools::rms_norm(x.row_span(t), weight, shape().norm_eps, normed.row_span(t));

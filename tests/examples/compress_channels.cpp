@@ -5,6 +5,7 @@
 #include "common/model_file.hpp"
 #include "common/tensors.hpp"
 #include "compress_runs.hpp"
+#include "io/gguf_file.hpp"
 
 #include <pare/eigen/least_squares_repair.hpp>
 #include <pare/io/input_sums.hpp>
@@ -262,6 +263,25 @@ TEST_CASE("convolutions lose filters and the norms behind them, and flat maps th
     for (const std::uint32_t c : order)
         for (std::uint32_t p = 0; p < 4; ++p) pixels.push_back(4 * c + p);
     CHECK(left.at("fc.weight") == columns_of(t["fc.weight"], pixels));
+}
+
+TEST_CASE("tensors of GGUF's own types lose channels as floats") {
+    parts_file f;
+    std::string codes;
+    for (int i = 0; i < 32; ++i) codes += static_cast<char>(i - 16);
+    const std::string one = bytes_of(std::uint16_t{0x3c00}) + codes,  // times 1
+        half = bytes_of(std::uint16_t{0x3800}) + codes;
+    f.in = f.folder / "in.gguf";
+    write_text(f.in, gguf_file()
+                         .tensor("blk.0.ffn_up.weight", {32, 2}, 8, half + one)
+                         .tensor("blk.0.ffn_down.weight", {2, 1}, 0, bytes_of(3.0f, 4.0f))
+                         .bytes());
+    REQUIRE(f.run(R"({"writers": ["*.ffn_up"], "readers": ["*.ffn_down"],
+                      "recipe": "channel:l2:0.5"})") == "");
+    const tensors left = f.left();
+    CHECK(left.at("blk.0.ffn_up.weight").shape == std::vector<std::size_t>{1, 32});
+    CHECK(left.at("blk.0.ffn_up.weight").values[0] == -16.0f);
+    CHECK(left.at("blk.0.ffn_down.weight").values == std::vector<float>{4.0f});
 }
 
 TEST_CASE("a bf16 model stays one, and pare_llm runs it as if the channels were zero") {

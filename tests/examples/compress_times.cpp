@@ -99,12 +99,15 @@ TEST_CASE("times that are not there are asked for by name") {
         return R"({"shape": )" + extents +
                R"(, "dtype": "F32", "settings": [{"tokens": 1, "threads": 1, )" + times_of + "}]}";
     };
-    CHECK_THAT(with("[" + shape("[16, 65]", field(2, 1)) + "]"),
+    const auto with_shapes = [&](const std::string& shapes) {
+        return with(std::string("[").append(shapes).append("]"));
+    };
+    CHECK_THAT(with_shapes(shape("[16, 65]", field(2, 1))),
                Catch::EndsWith("no time of 16x64 F32, tensor 'a.weight'"));
-    CHECK_THAT(with("[" + shape("[16, 64]", R"("field": [{"recipe": "dense", "seconds": 1}])") +
-                    "," + shape("[8, 8]", field(2, 1)) + "]"),
+    CHECK_THAT(with_shapes(shape("[16, 64]", R"("field": [{"recipe": "dense", "seconds": 1}])") +
+                           "," + shape("[8, 8]", field(2, 1))),
                Catch::EndsWith("no time of 16x64 F32 by 'nm:2:4+f32'"));
-    CHECK_THAT(with("[" + shape("[16, 64]", field(2, 0)) + "]"),
+    CHECK_THAT(with_shapes(shape("[16, 64]", field(2, 0))),
                Catch::EndsWith("a time that is not above 0"));
     for (const char* const other : {"", "{", "{}", "[1]", "[]", R"([{"shape": 1}])"})
         CHECK(with(other) != "");
