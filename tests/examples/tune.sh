@@ -34,10 +34,20 @@ grep -qF '<h2>64x192 BF16, 2 layers, 8 tokens, 2 threads</h2>' report.html || fa
 ! grep -q 'http\|src=\|<script' report.html || fail "a report that reaches out"
 [[ ! -e plan.json ]] || grep -qF '"recipe": "dense"' plan.json || fail "other layers do not stay dense"
 
+# Within a time that both recipes keep, the one that loses less is taken.
+cat >fast.json <<'END'
+{"recipe": "dense", "layers": [{"names": "*.0.self_attn.k_proj", "recipe": ["nm:1:4", "i8"]},
+                               {"names": "*.0.self_attn.v_proj", "recipe": ["nm:1:4", "i8"]}],
+ "budget": {"speed": 0.001, "times": "measured.json", "tokens": 8, "threads": 2}}
+END
+"$compress" "$model" --dry-run --recipe-file fast.json >out || fail "times are not taken"
+(($(grep -c '^model.*64x192  *i8 ' out) == 2)) || fail "not the recipe that loses less"
+grep -q 'x as fast as dense, by measured.json$' out || fail "no speed of the choice"
+
 # Whole numbers where there is a kernel for them, said in the table and in the file.
-expect 0 'i8, i8 inputs' "${small[@]}" --tokens 8 --recipe i8 nm:4:8+i8 --activations i8 --json measured.json
+expect 0 'i8, i8 inputs' "${small[@]}" --tokens 8 --recipe i8 nm:4:8+i8 --activations i8 --json integers.json
 grep -q '^nm:4:8+i8  ' out || fail "4:8 has no integer kernel"
-(($(grep -c '"activations": "i8"' measured.json) == 1)) || fail "not one candidate of whole numbers"
+(($(grep -c '"activations": "i8"' integers.json) == 1)) || fail "not one candidate of whole numbers"
 
 # Only dense loses nothing, however fast 1:4 is.
 rm -f plan.json
@@ -66,5 +76,6 @@ expect 2 '--json: pipe exists and is no regular file' "$model" --json pipe
 [[ -p pipe ]] || fail "a pipe is replaced"
 expect 2 '--tokens' "$model" --tokens 0
 expect 2 '--threads' "$model" --threads 1025
+for option in --retain --max-error --margin; do expect 2 "$option: 'nan' is not a number" "$model" $option nan; done
 expect 1 'it has no such layer' "$model" --layer nothing
 expect 1 'none.safetensors' none.safetensors
