@@ -76,13 +76,14 @@ class depthwise {
         for (std::size_t py = 0; py < phases_.height; ++py)
             for (std::size_t px = 0; px < phases_.width; ++px) {
                 const kernel::detail::tap_columns columns(px, over_, x.cols());
+                const auto piece = columns.of(col, plane_.width);
                 float* to = &inputs_[plane(py, px)];
                 for (std::size_t i = 0; i < plane_.height; ++i, to += plane_.width) {
                     const std::size_t v =
                         (row + i) * over_.stride.height + py;  // from the zeros on
                     if (v < over_.around.top || v >= over_.around.top + x.rows())
                         kernel::detail::fill_zeros(to, plane_.width);
-                    else columns.copy(&x(v - over_.around.top, 0), col, plane_.width, to);
+                    else columns.copy(&x(v - over_.around.top, 0), piece, to);
                 }
             }
         // The last vectors read beyond.
