@@ -180,7 +180,9 @@ TEST_CASE("a repaired network of any kind is nearer to the whole one than one th
         return vision::logits_of(n.dense(c), images);
     };
     const std::vector<float> whole = logits(n.whole);
-    const auto off = [&](const vision::checkpoint& c) { return relative_l2_error(logits(c), whole); };
+    const auto off = [&](const vision::checkpoint& c) {
+        return relative_l2_error(logits(c), whole);
+    };
     const vision::checkpoint repaired =
         vision::cut_and_repair(n.whole, n.channels, n.kept, images, n.run);
     CHECK(repaired.architecture().multiply_adds() == n.smaller.architecture().multiply_adds());

@@ -75,8 +75,12 @@ class tap_columns {
     /// to[i] = what output column first + i of the piece sees of the row.
     void copy(const float* row, const piece& p, float* to) const noexcept {
         if (p.begin > 0) fill_zeros(to, p.begin);
-        if (p.begin < p.end) copy_every(stride_, row + p.at, p.end - p.begin, to + p.begin);
+        copy_seen(row, p, to);
         if (p.end < p.n) fill_zeros(to + p.end, p.n - p.end);
+    }
+    /// The same without the zeros.
+    void copy_seen(const float* row, const piece& p, float* to) const noexcept {
+        if (p.begin < p.end) copy_every(stride_, row + p.at, p.end - p.begin, to + p.begin);
     }
 
   private:
@@ -129,10 +133,20 @@ inline void gather_shifted(const window& over, extent_2d in, const float* map, e
     }
 }
 
+/// For maps of one output pixel, that of a fully connected layer: to[i] is seen of image first + i.
+inline void gather_images(const window& over, const maps<const float>& x, std::size_t channel,
+                          extent_2d tap, std::size_t first, std::size_t n, float* to) noexcept {
+    const std::size_t row = tap.height - over.around.top, col = tap.width - over.around.left;
+    if (row >= x.extent(2) || col >= x.extent(3)) return fill_zeros(to, n);  // above, left: huge
+    const float* const from = &x(first, channel, row, col);
+    for (std::size_t i = 0; i < n; ++i) to[i] = from[i * x.stride(0)];
+}
+
 /// The pixels of all images one after the other.
 inline void gather_tap(const window& over, const maps<const float>& x, std::size_t channel,
                        extent_2d tap, std::size_t first, std::size_t n, float* to) noexcept {
     const extent_2d in = map_of(x), out = over.outputs(in);
+    if (area(out) == 1) return gather_images(over, x, channel, tap, first, n, to);
     const auto gather =
         area(over.stride) == 1 && out.width == in.width ? gather_shifted : gather_rows;
     for (std::size_t p = first, end = first + n; p < end;) {
