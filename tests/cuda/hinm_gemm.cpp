@@ -1,58 +1,87 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#include <pare/cuda/hinm_tile.hpp>
+#include "simt.hpp"
 
+#include <pare/cuda/hinm_gemm.cuh>
 #include <pare/kernel/reference.hpp>
 
-#include "emulation.hpp"
 #include "packed.hpp"
 #include "support/catch.hpp"
 #include "support/metrics.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <vector>
 
-using pare::bf16, pare::f16;
+using pare::bf16, pare::errc, pare::f16, pare::matrix_view;
 using namespace pare::testing;
+using simt::arrival;
 namespace cuda = pare::cuda;
 
 namespace {
 
-// x (tokens, features) as the kernel takes it, feature by feature, padding and all that lies around
-// it being NaN.
-template <class T>
-struct features {
-    std::size_t stride;
-    std::vector<T> memory;
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+enum class block_size { narrow, wide };
+enum class major { token, feature };
 
-    explicit features(const matrix& x)
-        : stride((x.rows() + 7) / 8 * 8 + 8),
-          memory(x.cols() * stride, pare::from_float<T>(std::numeric_limits<float>::quiet_NaN())) {
-        for (std::size_t t = 0; t < x.rows(); ++t)
-            for (std::size_t c = 0; c < x.cols(); ++c)
-                memory[c * stride + t] = pare::from_float<T>(x(t, c));
+// A matrix (tokens, features), NaN where nothing is put. Feature by feature, there is room between
+// features.
+template <class T>
+struct activations {
+    std::size_t tokens, features, stride;
+    major order;
+    std::vector<T> memory;
+    T* first;  // at a multiple of 16 bytes
+
+    activations(std::size_t n_tokens, std::size_t n_features, major m)
+        : tokens(n_tokens), features(n_features),
+          stride(m == major::token ? n_features : (n_tokens + 7) / 8 * 8 + 8), order(m),
+          memory(stride * (m == major::token ? n_tokens : n_features) + 16,
+                 pare::from_float<T>(not_a_number)),
+          first(memory.data()) {
+        while (reinterpret_cast<std::uintptr_t>(first) % 16 != 0) ++first;
+    }
+    activations(const activations&) = delete;
+
+    matrix_view<T> view() const {
+        if (order == major::token) return {first, tokens, features};
+        return matrix_view<T>(first, features, tokens, stride).transposed();
+    }
+    std::size_t n_numbers() const {
+        return static_cast<std::size_t>(std::count_if(
+            memory.begin(), memory.end(), [](T v) { return !std::isnan(pare::to_float(v)); }));
     }
 };
 
-// The emulated kernel's y (tokens, outputs), NaN where nothing was stored.
-template <int V, int Tokens, class T>
-matrix emulated_gemm(const gpu_weights<V, T>& weights, const matrix& x, arrival arrives,
+// What the kernel makes of x; every number that it stores has its place in y.
+template <class Y = float, int V, class T>
+matrix emulated_gemm(const gpu_weights<V, T>& weights, const matrix& x, block_size size,
+                     major x_major = major::feature, major y_major = major::feature,
                      const pare::epilogue& after = {}) {
     const std::size_t tokens = x.rows(), outputs = weights.layout.rows;
-    const features<T> in(x);
-    std::vector<float> y(outputs * tokens, std::numeric_limits<float>::quiet_NaN());
-    for (std::size_t tile = 0; tile < weights.layout.n_tiles(); ++tile)
-        for (std::size_t block = 0; block * Tokens < tokens; ++block)
-            REQUIRE(emulated_block<V, Tokens, T>({weights.layout, in.memory.data(), in.stride,
-                                                  y.data(), tokens, tokens, after},
-                                                 tile, block, arrives)
-                        .run());
-    matrix by_token(tokens, outputs);
+    activations<T> in(tokens, x.cols(), x_major);
+    activations<Y> out(tokens, outputs, y_major);
     for (std::size_t t = 0; t < tokens; ++t)
-        for (std::size_t r = 0; r < outputs; ++r) by_token(t, r) = y[r * tokens + t];
-    return by_token;
+        for (std::size_t c = 0; c < x.cols(); ++c) in.view()(t, c) = pare::from_float<T>(x(t, c));
+    const matrix_view<const T> x_view = in.view();
+    activations<float> workspace(1, cuda::hinm_workspace_bytes(x_view, out.view()) / 4,
+                                 major::token);
+
+    simt::gpu.multiprocessors = size == block_size::wide ? 1 : 1000000;
+    simt::gpu.n_faults = simt::gpu.n_launches = 0;
+    const auto done =
+        cuda::hinm_gemm(weights.layout, x_view, out.view(), nullptr, after,
+                        std::as_writable_bytes(std::span(workspace.first, workspace.features)));
+    REQUIRE(done);
+    CHECK(simt::gpu.n_faults == 0);
+    CHECK(simt::gpu.n_launches == 1 + (x_major == major::token) + (y_major == major::token));
+    CHECK(out.n_numbers() == tokens * outputs);
+    matrix y(tokens, outputs);
+    for (std::size_t t = 0; t < tokens; ++t)
+        for (std::size_t r = 0; r < outputs; ++r) y(t, r) = pare::to_float(out.view()(t, r));
+    return y;
 }
 
 template <int V, class T>
@@ -64,23 +93,21 @@ matrix expected_gemm(const gpu_weights<V, T>& weights, const matrix& x,
 }
 
 // Whole numbers: sums are exact in any order.
-template <int V, int Tokens, class T>
-void check_exactly(std::size_t rows, std::size_t cols, std::size_t tokens, std::uint64_t seed) {
-    CAPTURE(V, Tokens, rows, cols, tokens, seed);
-    const gpu_weights<V, T> weights(matrix::integers(rows, cols, 8, seed), seed);
-    const matrix x = matrix::integers(tokens, cols, 8, seed + 1);
-    const matrix expected = expected_gemm(weights, x);
-    for (const arrival arrives : {arrival::at_once, arrival::when_waited_for})
-        CHECK(emulated_gemm<V, Tokens>(weights, x, arrives).data() == expected.data());
-}
-
-template <int V, int Tokens, class T>
+template <int V, class T>
 void check_tails() {
     std::uint64_t seed = 0;
-    for (const std::size_t rows : {std::size_t{V}, std::size_t{V + V / 2 + 3}})
-        for (const std::size_t cols : {3u, 300u})
-            for (const std::size_t tokens : {std::size_t{1}, std::size_t{Tokens + 13}})
-                check_exactly<V, Tokens, T>(rows, cols, tokens, ++seed);
+    for (const block_size size : {block_size::narrow, block_size::wide})
+        for (const std::size_t rows : {std::size_t{V}, std::size_t{V + V / 2 + 3}})
+            for (const std::size_t cols : {3u, 300u})
+                for (const std::size_t tokens : {1u, 77u}) {
+                    ++seed;
+                    CAPTURE(V, rows, cols, tokens, seed);
+                    const gpu_weights<V, T> weights(matrix::integers(rows, cols, 8, seed), seed);
+                    const matrix x = matrix::integers(tokens, cols, 8, seed + 1);
+                    simt::gpu.copies = seed % 3 == 0 ? arrival::at_once : arrival::when_waited_for;
+                    CHECK(emulated_gemm(weights, x, size).data() ==
+                          expected_gemm(weights, x).data());
+                }
 }
 
 // 16-byte accesses of a warp are served eight lanes at a time: each eight must use all banks.
@@ -140,45 +167,55 @@ TEST_CASE("blocks of the GPU kernel write all of their shared memory once and wi
     check_shared_memory<128, 128>();
 }
 
-TEST_CASE("the emulated GPU kernel multiplies as gemm does, tiles of 32 rows") {
-    check_tails<32, 64, f16>();
-    check_tails<32, 256, bf16>();
+TEST_CASE("the GPU kernel, emulated, multiplies as gemm does, tiles of 32 rows") {
+    check_tails<32, f16>();
 }
 
-TEST_CASE("the emulated GPU kernel multiplies as gemm does, tiles of 64 rows") {
-    check_tails<64, 64, bf16>();
-    check_tails<64, 256, f16>();
+TEST_CASE("the GPU kernel, emulated, multiplies as gemm does, tiles of 64 rows") {
+    check_tails<64, bf16>();
 }
 
-TEST_CASE("the emulated GPU kernel multiplies as gemm does, tiles of 128 rows") {
-    check_tails<128, 64, f16>();
-    check_tails<128, 128, bf16>();
+TEST_CASE("the GPU kernel, emulated, multiplies as gemm does, tiles of 128 rows") {
+    check_tails<128, f16>();
 }
 
-TEST_CASE("the emulated GPU kernel errs by no more than sums in another order do") {
-    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
-        CAPTURE(seed);
-        const gpu_weights<64, f16> weights(matrix::uniform(100, 200, seed), seed);
-        matrix x = matrix::uniform(70, 200, seed + 1);
-        for (float& v : x.data()) v = pare::to_float(pare::from_float<f16>(v));
-        const matrix expected = expected_gemm(weights, x);
-        const matrix y = emulated_gemm<64, 64>(weights, x, arrival::when_waited_for);
-        int worse = 0;
-        for (std::size_t t = 0; t < 70; ++t)
-            for (std::size_t r = 0; r < 100; ++r) {
-                double magnitude = 0.0;
-                for (std::size_t c = 0; c < 200; ++c)
-                    magnitude += std::abs(static_cast<double>(weights.source.dense()(r, c)) *
-                                          static_cast<double>(x(t, c)));
-                // Both may be off by the bound.
-                const double bound = 2.0 * dot_product_bound(200, magnitude);
-                worse += !(std::abs(static_cast<double>(y(t, r) - expected(t, r))) <= bound);
-            }
-        CHECK(worse == 0);
-    }
+TEST_CASE("the GPU kernel, emulated, takes and gives activations by token or by feature") {
+    const gpu_weights<32, bf16> weights(matrix::integers(70, 90, 2, 5), 5);
+    const matrix x = matrix::integers(45, 90, 2, 6);
+    const matrix expected = expected_gemm(weights, x);
+    for (const major x_major : {major::token, major::feature})
+        for (const major y_major : {major::token, major::feature}) {
+            CHECK(emulated_gemm(weights, x, block_size::narrow, x_major, y_major).data() ==
+                  expected.data());
+            const matrix y = emulated_gemm<bf16>(weights, x, block_size::narrow, x_major, y_major);
+            int wrong = 0;
+            for (std::size_t i = 0; i < y.data().size(); ++i)
+                wrong += y.data()[i] != pare::to_float(pare::from_float<bf16>(expected.data()[i]));
+            CHECK(wrong == 0);
+        }
 }
 
-TEST_CASE("the emulated GPU kernel finishes sums as the epilogue says, output by output") {
+TEST_CASE("the GPU kernel, emulated, errs by no more than sums in another order do") {
+    const gpu_weights<64, f16> weights(matrix::uniform(100, 200, 1), 1);
+    matrix x = matrix::uniform(70, 200, 2);
+    for (float& v : x.data()) v = pare::to_float(pare::from_float<f16>(v));
+    const matrix expected = expected_gemm(weights, x);
+    const matrix y = emulated_gemm(weights, x, block_size::narrow);
+    int worse = 0;
+    for (std::size_t t = 0; t < 70; ++t)
+        for (std::size_t r = 0; r < 100; ++r) {
+            double magnitude = 0.0;
+            for (std::size_t c = 0; c < 200; ++c)
+                magnitude += std::abs(static_cast<double>(weights.source.dense()(r, c)) *
+                                      static_cast<double>(x(t, c)));
+            // Both may be off by the bound.
+            const double bound = 2.0 * dot_product_bound(200, magnitude);
+            worse += !(std::abs(static_cast<double>(y(t, r) - expected(t, r))) <= bound);
+        }
+    CHECK(worse == 0);
+}
+
+TEST_CASE("the GPU kernel, emulated, finishes sums as the epilogue says, output by output") {
     const gpu_weights<32, f16> weights(matrix::integers(50, 40, 4, 1), 1);
     const matrix x = matrix::integers(20, 40, 4, 2);
     std::vector<float> bias(50), scale(50);
@@ -189,8 +226,8 @@ TEST_CASE("the emulated GPU kernel finishes sums as the epilogue says, output by
     for (const pare::epilogue& after :
          {pare::epilogue{.bias = bias}, pare::epilogue{bias, scale, pare::activation::relu},
           pare::epilogue{{}, scale, pare::activation::relu6}})
-        CHECK(emulated_gemm<32, 64>(weights, x, arrival::at_once, after).data() ==
-              expected_gemm(weights, x, after).data());
+        CHECK(emulated_gemm(weights, x, block_size::narrow, major::feature, major::feature, after)
+                  .data() == expected_gemm(weights, x, after).data());
 }
 
 TEST_CASE("activations of features that a tile does not keep are not looked at") {
@@ -202,10 +239,30 @@ TEST_CASE("activations of features that a tile does not keep are not looked at")
         kept.insert(weights.layout.columns[k]);
     std::size_t n_others = 0;
     for (std::uint32_t c = 0; c < 40; ++c)
-        for (std::size_t t = 0; t < 9 && !kept.contains(c); ++t, ++n_others)
-            x(t, c) = std::numeric_limits<float>::quiet_NaN();
+        for (std::size_t t = 0; t < 9 && !kept.contains(c); ++t, ++n_others) x(t, c) = not_a_number;
     REQUIRE(n_others > 0);
-    CHECK(emulated_gemm<32, 64>(weights, x, arrival::at_once).data() == expected.data());
+    CHECK(emulated_gemm(weights, x, block_size::narrow).data() == expected.data());
+}
+
+TEST_CASE("what the GPU refuses is returned in its own words") {
+    const gpu_weights<32, f16> weights(matrix::uniform(40, 40, 1), 1);
+    const activations<f16> x(8, 40, major::feature);
+    const activations<f16> y(8, 40, major::feature);
+    const auto refusal = [&](simt::device device) {
+        simt::gpu = device;
+        const matrix_view<const f16> x_view = x.view();
+        const auto refused = cuda::hinm_gemm(weights.layout, x_view, y.view(), nullptr);
+        simt::gpu = {};
+        REQUIRE_FALSE(refused);
+        return refused.error();
+    };
+    const auto failed = refusal({.failure = simt::error::launch_failure});
+    CHECK(failed.code == errc::io_failure);
+    CHECK(failed.where == 719);
+    CHECK(std::string(failed.message) == cudaGetErrorString(simt::error::launch_failure));
+    CHECK(refusal({.failure = simt::error::out_of_memory}).code == errc::out_of_memory);
+    CHECK(refusal({.shared_bytes = 1000}).where == 1);  // of setting the kernel's attribute
+    CHECK(y.n_numbers() == 0);
 }
 
 TEST_CASE("the wide block runs where it fills the multiprocessors and fits their memory") {

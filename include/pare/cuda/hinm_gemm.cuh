@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(hinm_tile<V, Tokens>::threads, 2)
     hinm_gemm(const hinm_product<T, Y> p) {
     using tile = hinm_tile<V, Tokens>;
     extern __shared__ __align__(128) unsigned char shared[];
-    const std::uint32_t base = shared_address(shared);
+    const int base = shared_address(shared);
     const int warp = static_cast<int>(threadIdx.x) / mma_sp::lanes;
     const int lane = static_cast<int>(threadIdx.x) % mma_sp::lanes;
     const std::size_t first_token = std::size_t{blockIdx.y} * Tokens;
@@ -33,14 +33,14 @@ __global__ void __launch_bounds__(hinm_tile<V, Tokens>::threads, 2)
     tile_columns columns(p.weights, lane);
     const auto copy = [&](int slab) {
         if (slab < n_slabs) {
-            const std::uint32_t stage = base + slab % tile::stages * tile::stage_bytes;
+            const int stage = base + slab % tile::stages * tile::stage_bytes;
             gather<tile>(p, stage, columns, first_token);
             copy_weights<tile>(p.weights, stage, slab);
             columns.load(slab + 1);
         }
         commit_copies();  // of nothing at the end: so the number of groups tells the slab
     };
-#pragma unroll
+    PARE_UNROLL
     for (int slab = 0; slab < tile::stages - 1; ++slab) copy(slab);
 
     float sums[tile::row_fragments][tile::token_fragments][4] = {};
@@ -65,8 +65,7 @@ status launch_hinm_gemm(const hinm_product<T, Y>& p, cudaStream_t stream) noexce
         !ok)
         return ok;
     const dim3 grid(static_cast<unsigned>(p.weights.n_tiles()), static_cast<unsigned>(down));
-    kernel<<<grid, tile::threads, tile::shared_bytes, stream>>>(p);
-    return launched();
+    return launch(kernel, grid, tile::threads, tile::shared_bytes, stream, p);
 }
 
 template <int V, class T, class Y>

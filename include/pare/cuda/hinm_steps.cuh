@@ -56,13 +56,13 @@ class tile_columns {
 };
 
 template <class Tile, class T, class Y>
-__device__ void gather(const hinm_product<T, Y>& p, std::uint32_t stage,
-                       const tile_columns& columns, std::size_t first_token) {
+__device__ void gather(const hinm_product<T, Y>& p, int stage, const tile_columns& columns,
+                       std::size_t first_token) {
     const int thread = static_cast<int>(threadIdx.x);
     const std::size_t token = first_token + static_cast<std::size_t>(Tile::gathered_token(thread));
     const bool exists = token < p.tokens;
     const auto* const x = reinterpret_cast<const unsigned char*>(p.x + token);
-#pragma unroll
+    PARE_UNROLL
     for (int i = 0; i < Tile::gathered_pieces; ++i) {
         const int column = Tile::gathered_column(thread, i);
         const std::uint32_t feature = columns.of(Tile::gathered_half(i), column);
@@ -73,15 +73,15 @@ __device__ void gather(const hinm_product<T, Y>& p, std::uint32_t stage,
 }
 
 template <class Tile, class T>
-__device__ void copy_weights(const hinm<T>& weights, std::uint32_t stage, int slab) {
+__device__ void copy_weights(const hinm<T>& weights, int stage, int slab) {
     const int thread = static_cast<int>(threadIdx.x);
     const std::size_t at = blockIdx.x * weights.n_slabs + static_cast<std::size_t>(slab);
     const auto copy = [&](const void* from, int offset, int bytes) {
         const auto* const first = static_cast<const unsigned char*>(from);
-#pragma unroll
+        PARE_UNROLL
         for (int i = 0; i < bytes; i += 16 * Tile::threads)
-            if (const int at = i + 16 * thread; at < bytes)
-                copy_piece(stage + offset + at, first + at, true);
+            if (const int byte = i + 16 * thread; byte < bytes)
+                copy_piece(stage + offset + byte, first + byte, true);
     };
     copy(weights.values + at * (Tile::values_bytes / sizeof(T)), Tile::values_offset,
          Tile::values_bytes);
@@ -91,23 +91,23 @@ __device__ void copy_weights(const hinm<T>& weights, std::uint32_t stage, int sl
 
 /// Adds the products of a slab to a warp's sums.
 template <class Tile, class T>
-__device__ void multiply(std::uint32_t stage, int warp, int lane,
+__device__ void multiply(int stage, int warp, int lane,
                          float (&sums)[Tile::row_fragments][Tile::token_fragments][4]) {
     std::uint32_t words[Tile::row_fragments / 2][2];
-#pragma unroll
+    PARE_UNROLL
     for (int pair = 0; pair < Tile::row_fragments / 2; ++pair)
         load_shared(words[pair], stage + Tile::words_offset(warp, pair, lane));
-#pragma unroll
+    PARE_UNROLL
     for (int step = 0; step < 2; ++step) {
         std::uint32_t a[Tile::row_fragments][4];
-#pragma unroll
+        PARE_UNROLL
         for (int m = 0; m < Tile::row_fragments; ++m)
             load_shared(a[m], stage + Tile::a_offset(warp, step, m, lane));
-#pragma unroll
+        PARE_UNROLL
         for (int n = 0; n < Tile::token_fragments; ++n) {
             std::uint32_t b[4];
             load_transposed(b, stage + Tile::b_offset(warp, step, n, lane));
-#pragma unroll
+            PARE_UNROLL
             for (int m = 0; m < Tile::row_fragments; m += 2) {
                 multiply_add<0>(T{}, sums[m][n], a[m], b, words[m / 2][step]);
                 multiply_add<1>(T{}, sums[m + 1][n], a[m + 1], b, words[m / 2][step]);
@@ -129,28 +129,27 @@ template <class Tile, class T, class Y>
 __device__ void store(const hinm_product<T, Y>& p, std::size_t first_token, int warp, int lane,
                       const float (&sums)[Tile::row_fragments][Tile::token_fragments][4]) {
     const std::size_t first_place = blockIdx.x * p.weights.tile_rows;
-#pragma unroll
-    for (int m = 0; m < Tile::row_fragments; ++m)
-#pragma unroll
-        for (int element = 0; element < 4; element += 2) {
-            const mma_sp::position at = mma_sp::d(lane, element);
-            const std::size_t place =
-                first_place + static_cast<std::size_t>(Tile::first_row(warp, m) + at.row);
-            if (place >= p.weights.rows) continue;
-            const std::size_t row = p.weights.in_place ? place : p.weights.outputs[place];
-            const float scale = p.scale == nullptr ? 1.0f : p.scale[row];
-            const float bias = p.bias == nullptr ? 0.0f : p.bias[row];
-            Y* const y = p.y + row * p.y_stride;
-#pragma unroll
-            for (int n = 0; n < Tile::token_fragments; ++n) {
-                const std::size_t token =
-                    first_token + static_cast<std::size_t>(Tile::first_token(warp, n) + at.token);
-                const float low = finish(sums[m][n][element], scale, bias, p.then);
-                const float high = finish(sums[m][n][element + 1], scale, bias, p.then);
-                if (token + 1 < p.tokens) store_pair(y + token, low, high);
-                else if (token < p.tokens) store_one(y + token, low);
-            }
+    PARE_UNROLL
+    for (int pair = 0; pair < 2 * Tile::row_fragments; ++pair) {
+        const int m = pair / 2, element = pair % 2 * 2;
+        const mma_sp::position at = mma_sp::d(lane, element);
+        const std::size_t place =
+            first_place + static_cast<std::size_t>(Tile::first_row(warp, m) + at.row);
+        if (place >= p.weights.rows) continue;
+        const std::size_t row = p.weights.in_place ? place : p.weights.outputs[place];
+        const float scale = p.scale == nullptr ? 1.0f : p.scale[row];
+        const float bias = p.bias == nullptr ? 0.0f : p.bias[row];
+        Y* const y = p.y + row * p.y_stride;
+        PARE_UNROLL
+        for (int n = 0; n < Tile::token_fragments; ++n) {
+            const std::size_t token =
+                first_token + static_cast<std::size_t>(Tile::first_token(warp, n) + at.token);
+            const float low = finish(sums[m][n][element], scale, bias, p.then);
+            const float high = finish(sums[m][n][element + 1], scale, bias, p.then);
+            if (token + 1 < p.tokens) store_pair(y + token, low, high);
+            else if (token < p.tokens) store_one(y + token, low);
         }
+    }
 }
 
 }  // namespace detail

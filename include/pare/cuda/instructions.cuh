@@ -8,20 +8,22 @@
 
 #include <cstdint>
 
-/// The instructions of sm_80 that CUDA C++ has no words for. Addresses of shared memory are its own
-/// 32-bit ones.
+#define PARE_UNROLL _Pragma("unroll")
+
+/// The instructions of sm_80 that CUDA C++ has no words for. Addresses of shared memory are counted
+/// from its beginning.
 namespace pare::cuda::inline PARE_ARCH_NAMESPACE {
 namespace detail {
 
-__device__ inline std::uint32_t shared_address(const void* in_shared_memory) {
-    return static_cast<std::uint32_t>(__cvta_generic_to_shared(in_shared_memory));
+__device__ inline int shared_address(const void* in_shared_memory) {
+    return static_cast<int>(__cvta_generic_to_shared(in_shared_memory));
 }
 
 // --- Asynchronous copies ---------------------------------------------------------------------
 
 /// 16 bytes to shared memory, zeros unless they exist. Past the first-level cache, which has no use
 /// for them.
-__device__ inline void copy_piece(std::uint32_t to, const void* from, bool exists) {
+__device__ inline void copy_piece(int to, const void* from, bool exists) {
     asm volatile(
         "{\n"
         ".reg .pred absent;\n"
@@ -41,16 +43,16 @@ __device__ void wait_for_copies() {
 
 // --- Shared memory to registers --------------------------------------------------------------
 
-__device__ inline void load_shared(std::uint32_t (&r)[2], std::uint32_t from) {
+__device__ inline void load_shared(std::uint32_t (&r)[2], int from) {
     asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(r[0]), "=r"(r[1]) : "r"(from));
 }
-__device__ inline void load_shared(std::uint32_t (&r)[4], std::uint32_t from) {
+__device__ inline void load_shared(std::uint32_t (&r)[4], int from) {
     asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"(from));
 }
 /// Four 8 x 8 matrices of 16-bit elements, whose rows the lanes point at, transposed.
-__device__ inline void load_transposed(std::uint32_t (&r)[4], std::uint32_t row) {
+__device__ inline void load_transposed(std::uint32_t (&r)[4], int row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"(row));

@@ -9,8 +9,9 @@
 
 #include "../core/status.hpp"
 
-#include <cuda_runtime.h>
 #include <cstddef>
+#include <type_traits>
+// and <cuda_runtime.h>, by nvcc itself
 
 namespace pare::cuda {
 
@@ -29,8 +30,17 @@ inline status to_status(cudaError_t returned) noexcept {
 
 namespace detail {
 
-/// What became of the launch just before. Takes the error, so that it is not reported twice.
-inline status launched() noexcept { return to_status(cudaGetLastError()); }
+/// Queues a kernel. Not by <<<>>>, which would leave its error among those of others.
+template <class... Parameters>
+status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
+              cudaStream_t stream, const std::type_identity_t<Parameters>&... arguments) noexcept {
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = stream;
+    return to_status(cudaLaunchKernelEx(&config, kernel, arguments...));
+}
 
 }  // namespace detail
 }  // namespace PARE_ARCH_NAMESPACE

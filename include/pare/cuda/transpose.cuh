@@ -22,7 +22,7 @@ template <class T>
 __global__ void __launch_bounds__(transpose_tile* transpose_lines)
     transpose(const T* in, std::size_t in_stride, std::size_t rows, std::size_t cols, T* out,
               std::size_t out_stride) {
-    __shared__ T tile[transpose_tile][transpose_tile + 1];
+    static __shared__ T tile[transpose_tile][transpose_tile + 1];
     const std::size_t col = std::size_t{blockIdx.x} * transpose_tile;
     for (std::size_t row = std::size_t{blockIdx.y} * transpose_tile; row < rows;
          row += std::size_t{gridDim.y} * transpose_tile) {
@@ -60,10 +60,10 @@ status transpose(matrix_view<const T> in, matrix_view<T> out, cudaStream_t strea
     const std::size_t down = n_tiles(in.rows());
     const dim3 grid(static_cast<unsigned>(n_tiles(in.cols())),
                     static_cast<unsigned>(down < max_blocks_down ? down : max_blocks_down));
-    detail::transpose<<<grid, dim3(detail::transpose_tile, detail::transpose_lines), 0, stream>>>(
-        in.data_handle(), in.row_stride(), in.rows(), in.cols(), out.data_handle(),
-        out.col_stride());
-    return detail::launched();
+    return detail::launch(&detail::transpose<T>, grid,
+                          dim3(detail::transpose_tile, detail::transpose_lines), 0, stream,
+                          in.data_handle(), in.row_stride(), in.rows(), in.cols(),
+                          out.data_handle(), out.col_stride());
 }
 
 }  // namespace pare::cuda::inline PARE_ARCH_NAMESPACE
