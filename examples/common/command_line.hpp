@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -29,7 +30,21 @@ inline const CLI::Validator positive(
     },
     "POSITIVE");
 
-inline const CLI::Range thread_counts(1, 1024);
+/// Checks an option whose values are numbers from `least` to `most`: NaN, which CLI::Range lets
+/// through, is none.
+template <class T>
+CLI::Validator in_range(T least, T most) {
+    std::ostringstream range;
+    range << '[' << least << " - " << most << ']';
+    const auto check = [=, words = range.str()](const std::string& text) {
+        T number{};
+        const bool fits = read_number(text, number) && number >= least && number <= most;
+        return fits ? std::string() : "'" + text + "' is not a number in " + words;
+    };
+    return {check, range.str()};
+}
+
+inline const CLI::Validator thread_counts = in_range(1, 1024);
 
 /// --threads, by default all that the machine has.
 inline void add_threads(CLI::App& app, std::size_t& threads) {

@@ -67,9 +67,10 @@ const stored_type* find_stored_type(const recipe& r, codec_kind codec) {
 
 void check_compiled(const recipe& r) {
     if (r.channels)
-        throw usage_error("recipe '" + r.text +
-                          "': channels leave networks that pare_vision runs; a network that its "
-                          "--save wrote is smaller already");
+        throw usage_error(
+            "recipe '" + r.text +
+            "': channels leave whole models: by pare_vision, whose --save writes what "
+            "is left, or by `channels` of a recipe file of pare_compress");
     std::string list;
     if (is_coded(r.codec) ? !is_compiled<true>(r, list) : !is_compiled<false>(r, list))
         refuse_as_not_compiled(r, list.empty() ? " no such pattern stored as codes" : list);

@@ -3,10 +3,9 @@
 #ifndef PARE_EXAMPLES_COMPRESS_CHOOSE_HPP
 #define PARE_EXAMPLES_COMPRESS_CHOOSE_HPP
 
-#include "measured.hpp"
+#include "prices.hpp"
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -15,8 +14,8 @@ namespace compressor {
 /// Which of its candidates each layer gets, so that their mean error by weights is small:
 /// pare::allocate::greedy, then evo_press from there.
 /// @param layers  what each candidate of each layer comes to
-/// @throws tools::failure when not even the smallest candidates fit
-std::vector<std::size_t> choose(std::span<const std::vector<measured>> layers, std::uint64_t bytes);
+/// @throws tools::failure when not even the cheapest candidates fit
+std::vector<std::size_t> choose(std::span<const std::vector<measured>> layers, const prices& p);
 
 }  // namespace compressor
 

@@ -3,18 +3,14 @@
 #ifndef PARE_EXAMPLES_COMPRESS_LAYER_HPP
 #define PARE_EXAMPLES_COMPRESS_LAYER_HPP
 
+#include "calibration.hpp"
 #include "common/recipe.hpp"
 #include "measured.hpp"
 #include "parts.hpp"
 #include "source.hpp"
 
 #include <pare/core/thread_pool.hpp>
-#include <pare/io/safetensors_reader.hpp>
-#include <pare/prune/input_sums.hpp>
 
-#include <optional>
-#include <string>
-#include <string_view>
 #include <vector>
 
 namespace compressor {
@@ -26,20 +22,6 @@ using candidates = std::vector<tools::recipe>;
 struct layer {
     tensor from;
     candidates recipes;
-};
-
-/// What is known of the layers' inputs.
-class calibration {
-  public:
-    /// @param file  of input_sums; empty: nothing. @throws tools::failure
-    explicit calibration(const std::string& file);
-
-    /// A layer's, in place; none: the file has none of it. @throws tools::failure
-    std::optional<pare::prune::input_sums> find(std::string_view tensor) const;
-
-  private:
-    std::string file_;
-    std::optional<pare::io::safetensors_reader> sums_;
 };
 
 /// Compresses a layer by each of its recipes, of which one at least fits its shape.

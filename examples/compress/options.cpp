@@ -28,6 +28,7 @@ constexpr const char* notes =
     "A recipe without a codec keeps the tensor's type. Q8_0 and Q4_0 become f32, dense ones too.\n"
     "The metadata of the source are kept, but for GGUF's arrays; a config.json beside a source\n"
     "whose metadata have no `config` becomes that.\n"
+    "Channels leave by --recipe-file alone, before all else; the table is of what is left.\n"
     "saliency is kept / total. OUT appears when it is complete. Until then finished layers are\n"
     "kept in the folder OUT.parts: the same command goes on from there after an interruption.\n"
     "An OUT beside OUT.parts is looked at last: an interrupted run may have written it.\n"
@@ -46,12 +47,14 @@ void check(const choices& chosen) {
     const auto look = [&](const candidates& recipes) {
         any_list = any_list || recipes.size() > 1;
         for (const tools::recipe& r : recipes)
-            if (tools::needs_calibration(r) && chosen.calibration.empty())
+            if (chosen.calibration.empty() &&
+                (tools::needs_calibration(r) || (r.channels && needs_calibration(*r.channels))))
                 throw tools::usage_error("recipe '" + r.text +
                                          "' needs --calibration: what the layers' inputs are like");
     };
     look(chosen.by_default);
     for (const layer_choice& choice : chosen.layers) look(choice.recipes);
+    for (const channel_choice& choice : chosen.channels) look({choice.recipe});
     if (any_list && !chosen.within)
         throw tools::usage_error("a list of recipes needs a budget, which chooses among them");
     if (chosen.within && !any_list)
@@ -76,9 +79,10 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_option("--layer", layers, "PATTERN=RECIPE: another recipe for these layers")
         ->allow_extra_args(false);  // else IN and OUT behind it were two more
     app.add_option("--keep-dense", keep_dense, "Tensors left as they are, with commas");
-    app.add_option("--recipe-file", recipe_file,
-                   "Recipes, exceptions, calibration and a budget as JSON; the rest of the command "
-                   "line counts more");
+    app.add_option(
+        "--recipe-file", recipe_file,
+        "Recipes, exceptions, channels, calibration and a budget as JSON; the rest of the command "
+        "line counts more");
     app.add_option("--calibration", calibration,
                    "What the layers' inputs are like: a file of pare_llm --save-calibration");
     app.add_flag("--dry-run", o.dry_run, "Print the table, write nothing; OUT may be left out");

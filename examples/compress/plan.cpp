@@ -36,11 +36,6 @@ bool is_embedding_or_head(std::string_view name) {
                        [&](std::string_view part) { return name.find(part) != name.npos; });
 }
 
-// What can be compressed: rows of floats.
-bool is_matrix(const tensor& t) {
-    return (t.shape().size() == 2 || t.shape().size() == 4) && t.size() > 0 && t.holds_floats();
-}
-
 }  // namespace
 
 bool fits(std::string_view pattern, std::string_view tensor) {
@@ -48,6 +43,10 @@ bool fits(std::string_view pattern, std::string_view tensor) {
     if (fits_whole(pattern, tensor)) return true;
     return tensor.ends_with(suffix) &&
            fits_whole(pattern, tensor.substr(0, tensor.size() - suffix.size()));
+}
+
+bool is_matrix(const tensor& t) {
+    return (t.shape().size() == 2 || t.shape().size() == 4) && t.size() > 0 && t.holds_floats();
 }
 
 bool is_layer(const tensor& t) {

@@ -4,8 +4,8 @@
 #define PARE_EXAMPLES_COMPRESS_PLAN_HPP
 
 #include "layer.hpp"
+#include "prices.hpp"
 
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,10 +20,14 @@ struct layer_choice {
     candidates recipes;
 };
 
-/// What may be spent: one of both.
-struct budget {
-    std::optional<std::uint64_t> bytes;     ///< of all tensors of OUT
-    std::optional<double> bits_per_weight;  ///< of the layers with recipes
+/// Channels that leave layers, by names with one * each, which stands for the same in all, or with
+/// none.
+struct channel_choice {
+    std::string words;                 ///< where it is said
+    std::vector<std::string> writers;  ///< whose rows they are
+    std::vector<std::string> between;  ///< tensors with a row for each: norms, depthwise filters
+    std::vector<std::string> readers;  ///< whose columns they are
+    tools::recipe recipe;              ///< without channels: all stay
 };
 
 /// What the command line and the recipe file say of a model; see --help.
@@ -31,12 +35,16 @@ struct choices {
     candidates by_default;
     std::vector<layer_choice> layers;
     std::vector<std::string> keep_dense;  ///< patterns
-    std::string calibration;              ///< a file of input_sums, or empty
+    std::vector<channel_choice> channels;
+    std::string calibration;  ///< a file of input_sums, or empty
     std::optional<budget> within;
 };
 
 /// Whether a tensor's name, or its name without .weight, fits a pattern of characters, * and ?.
 bool fits(std::string_view pattern, std::string_view tensor);
+
+/// What can be compressed: rows of floats.
+bool is_matrix(const tensor& t);
 
 /// Whether a tensor is a layer's weights, by its shape, type and name.
 bool is_layer(const tensor& t);

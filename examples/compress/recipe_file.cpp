@@ -6,10 +6,12 @@
 #include "common/linear.hpp"
 
 #include <nlohmann/json.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <sstream>
 #include <vector>
 
 namespace compressor {
@@ -93,22 +95,96 @@ layer_choice read_layer(const place& at) {
     return choice;
 }
 
-budget read_budget(const place& at) {
-    budget within;
+void read_names(const place& at, std::vector<std::string>& names, bool& any_star, bool& any_plain) {
+    at.for_each_element([&](const place& one) {
+        const std::string name = one.text();
+        const auto n_stars = std::ranges::count(name, '*');
+        if (n_stars > 1) one.refuse("more than one *");
+        (n_stars == 1 ? any_star : any_plain) = true;
+        names.push_back(name);
+    });
+}
+
+// What leaves, and how it is made up for.
+tools::recipe read_channel_recipe(const place& at) {
+    using enum tools::criterion_kind;
+    tools::recipe r;
+    try {
+        r = tools::parse_recipe(at.text());
+    } catch (const tools::usage_error& e) {
+        at.refuse(e.what());
+    }
+    if (!is_dense_as_stored(without_channels(r)))
+        at.refuse("what is done to the weights that are left is said in 'recipe' and 'layers'");
+    if (!r.channels) return r;
+    const auto criterion = r.channels->criterion;
+    if (criterion != l1 && criterion != l2 && criterion != geometric_median &&
+        criterion != activation)
+        at.refuse("criteria here are l1, l2, geometric_median and activation");
+    const auto scope = r.channels->scope;
+    if (scope != tools::scope_kind::layer && scope != tools::scope_kind::global)
+        at.refuse("scopes here are layer and global");
+    return r;
+}
+
+channel_choice read_channels(const place& at) {
+    channel_choice choice;
+    choice.words = at.words;
+    bool any_star = false, any_plain = false, any_recipe = false;
     at.for_each_member([&](const std::string& key, const place& member) {
-        if (key == "bytes") {
-            if (!member.value.is_number_unsigned()) member.refuse("not a whole number");
-            within.bytes = member.value.get<std::uint64_t>();
-        } else if (key == "bits_per_weight") {
-            const bool fits = member.value.is_number();
-            const double bits = fits ? member.value.get<double>() : 0.0;
-            if (bits <= 0.0 || bits > 64.0) member.refuse("not a number above 0 and up to 64");
-            within.bits_per_weight = bits;
+        const auto read = [&](auto& names) { read_names(member, names, any_star, any_plain); };
+        if (key == "writers") read(choice.writers);
+        else if (key == "between") read(choice.between);
+        else if (key == "readers") read(choice.readers);
+        else if (key == "recipe") {
+            choice.recipe = read_channel_recipe(member);
+            any_recipe = true;
         } else return false;
         return true;
     });
-    if (within.bytes.has_value() == within.bits_per_weight.has_value())
-        at.refuse("it takes one of the keys 'bytes' and 'bits_per_weight'");
+    if (choice.writers.empty()) at.refuse("the key 'writers' is missing");
+    if (choice.readers.empty()) at.refuse("the key 'readers' is missing");
+    if (!any_recipe) at.refuse("the key 'recipe' is missing");
+    if (any_star && any_plain) at.refuse("some names have a * and some have none");
+    return choice;
+}
+
+double read_positive(const place& at, double most) {
+    const bool fits = at.value.is_number();
+    const double number = fits ? at.value.get<double>() : 0.0;
+    if (number <= 0.0 || number > most) {
+        std::ostringstream words;
+        words << "not a number above 0 and up to " << most;
+        at.refuse(words.str());
+    }
+    return number;
+}
+
+std::uint64_t read_whole(const place& at) {
+    if (!at.value.is_number_unsigned()) at.refuse("not a whole number");
+    return at.value.get<std::uint64_t>();
+}
+
+budget read_budget(const place& at, const std::filesystem::path& folder) {
+    budget within;
+    at.for_each_member([&](const std::string& key, const place& member) {
+        if (key == "bytes") within.bytes = read_whole(member);
+        else if (key == "bits_per_weight") within.bits_per_weight = read_positive(member, 64.0);
+        else if (key == "speed") within.speed = read_positive(member, 1e6);
+        else if (key == "times") within.times.file = folder / member.text();
+        else if (key == "tokens") within.times.tokens = read_whole(member);
+        else if (key == "threads") within.times.threads = read_whole(member);
+        else return false;
+        return true;
+    });
+    if (within.bytes.has_value() + within.bits_per_weight.has_value() + within.speed.has_value() !=
+        1)
+        at.refuse("it takes one of the keys 'bytes', 'bits_per_weight' and 'speed'");
+    if (within.speed && within.times.file.empty())
+        at.refuse("'speed' needs 'times', a file of pare_tune --json");
+    if (!within.speed &&
+        (!within.times.file.empty() || within.times.tokens || within.times.threads))
+        at.refuse("'times', 'tokens' and 'threads' need 'speed'");
     return within;
 }
 
@@ -124,6 +200,7 @@ choices read_recipe_file(const std::string& file) {
     std::ifstream in(file);
     if (!in) throw tools::failure(file + ": it cannot be opened");
     const json content = parse(std::string(std::istreambuf_iterator<char>(in), {}), file);
+    const std::filesystem::path folder = std::filesystem::path(file).parent_path();
     choices chosen;
     const place all{content, file};
     all.for_each_member([&](const std::string& key, const place& member) {
@@ -132,13 +209,16 @@ choices read_recipe_file(const std::string& file) {
         } else if (key == "layers") {
             member.for_each_element(
                 [&](const place& one) { chosen.layers.push_back(read_layer(one)); });
+        } else if (key == "channels") {
+            member.for_each_element(
+                [&](const place& one) { chosen.channels.push_back(read_channels(one)); });
         } else if (key == "keep_dense") {
             member.for_each_element(
                 [&](const place& one) { chosen.keep_dense.push_back(one.text()); });
         } else if (key == "calibration") {
-            chosen.calibration = std::filesystem::path(file).parent_path() / member.text();
+            chosen.calibration = folder / member.text();
         } else if (key == "budget") {
-            chosen.within = read_budget(member);
+            chosen.within = read_budget(member, folder);
         } else return false;
         return true;
     });

@@ -18,24 +18,28 @@ using tools::fixed, tools::in_words;
 std::string table(std::span<const row> rows, bool with_errors) {
     std::vector<std::vector<std::string>> cells{
         {"layer", "shape", "recipe", "bits/w", "saliency", "bytes"}};
+    const bool with_times = !rows.empty() && rows[0].seconds;
     if (with_errors) cells[0].push_back("error");
+    if (with_times) cells[0].push_back("us");
     std::vector<pare::layer_report> reports;
-    double sum = 0.0, n = 0.0;
+    double sum = 0.0, n = 0.0, seconds = 0.0;
     const auto add = [&](std::string name, std::string shape, std::string recipe,
-                         const pare::layer_report& r, double error) {
+                         const pare::layer_report& r, double error, double time) {
         cells.push_back({std::move(name), std::move(shape), std::move(recipe),
                          fixed(r.bits_per_weight, 2), fixed(100 * r.retained, 1) + " %",
                          std::to_string(r.bytes)});
         if (with_errors) cells.back().push_back(fixed(error, 5));
+        if (with_times) cells.back().push_back(fixed(1e6 * time, 2));
     };
     for (const row& r : rows) {
         add(std::string(r.from.name()), in_words(r.from.shape()), r.recipe.text, r.is.report,
-            r.is.error);
+            r.is.error, r.seconds.value_or(0.0));
         reports.push_back(r.is.report);
         sum += n_weights(r.is) * r.is.error;
         n += n_weights(r.is);
+        seconds += r.seconds.value_or(0.0);
     }
-    add("all " + std::to_string(rows.size()), "", "", tools::total_of(reports), sum / n);
+    add("all " + std::to_string(rows.size()), "", "", tools::total_of(reports), sum / n, seconds);
     return tools::format_table(cells);
 }
 
@@ -51,6 +55,7 @@ void write_json(std::span<const row> rows, bool with_errors, const std::string& 
                          {"retained_saliency", r.is.report.retained},
                          {"bytes", r.is.report.bytes}});
         if (with_errors) array.back()["error"] = r.is.error;
+        if (r.seconds) array.back()["seconds"] = *r.seconds;
     }
     tools::write_json(file, array);
 }
@@ -65,6 +70,7 @@ std::string html(const std::string& title, const std::string& summary, std::span
              .recipe = r.recipe.text,
              .report = r.is.report};
         if (with_errors) l.error = r.is.error;
+        l.seconds = r.seconds;
     }
     return tools::html::page(title + " - pare_compress",
                              tools::html::list(summary) + tools::layer_section({&all, 1}));

@@ -8,6 +8,7 @@
 
 #include "common/recipe.hpp"
 
+#include <optional>
 #include <span>
 #include <string>
 
@@ -18,6 +19,7 @@ struct row {
     const tensor& from;
     const tools::recipe& recipe;
     measured is;
+    std::optional<double> seconds{};  ///< of a product, within a budget of time
 };
 
 /// For the terminal, with what all rows come to. @param with_errors  these were measured

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run.hpp"
 
+#include "channels.hpp"
 #include "choose.hpp"
 #include "common/error.hpp"
 #include "common/report.hpp"
@@ -12,12 +13,15 @@
 #include <pare/io/mapped_file.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <mutex>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,7 +46,7 @@ class job {
 
   private:
     void prepare();
-    void leave_dense(const tensor& t);
+    void leave_dense(std::span<const tensor* const> tensors);
     void compress_own();
     void exchange();
     void settle();
@@ -54,6 +58,8 @@ class job {
     parts parts_;
     std::optional<source> from_;
     std::optional<calibration> inputs_;
+    channels_left channels_;
+    std::optional<times> times_;  // within a budget of them
     std::vector<layer> layers_;
     std::vector<std::vector<measured>> measured_;  // (layers, candidates)
     std::vector<dense_tensor> dense_;
@@ -120,20 +126,37 @@ void job::prepare() {
         throw tools::failure(o_.out + ": exists already; --force replaces it");
     from_.emplace(o_.in);
     inputs_.emplace(o_.chosen.calibration);
-    std::vector<candidates> recipes = plan(from_->tensors(), o_.chosen);
+    channels_ = cut_channels(from_->tensors(), o_.chosen.channels, *inputs_);
+    const std::span<const tensor> tensors = from_->tensors();
+    std::vector<candidates> recipes = plan(tensors, o_.chosen);
+    std::vector<const tensor*> stay;
     for (std::size_t i = 0; i < recipes.size(); ++i) {
-        const tensor& t = from_->tensors()[i];
-        if (recipes[i].size() == 1 && is_dense_as_stored(recipes[i][0])) leave_dense(t);
+        const tensor& t = tensors[i];
+        const bool is_dense = recipes[i].size() == 1 && is_dense_as_stored(recipes[i][0]);
+        const bool is_cut = t.loss() != nullptr && is_matrix(t);  // what the table is to show
+        if (is_dense && !is_cut) stay.push_back(&t);
         else layers_.push_back({t, std::move(recipes[i])});
+    }
+    if (all_.index() == 0) leave_dense(stay);
+    if (o_.chosen.within && o_.chosen.within->speed) {
+        times_.emplace(o_.chosen.within->times);
+        for (const layer& l : layers_)
+            for (const tools::recipe& r : l.recipes) times_->check(l.from, r);
     }
     if (layers_.empty())
         throw tools::failure(o_.in + ": no tensor of it is to be compressed; see --help");
     if (!o_.dry_run && all_.index() == 0) parts_.claim();
 }
 
-void job::leave_dense(const tensor& t) {
-    dense_tensor& dense = dense_.emplace_back();
-    dense.info = t.read(dense.memory);
+// Where channels left they are made anew.
+void job::leave_dense(std::span<const tensor* const> tensors) {
+    const std::size_t before = dense_.size();
+    dense_.resize(before + tensors.size());
+    pare::thread_pool threads(o_.threads);
+    for_each(tensors.size(), threads, [&](std::size_t i) {
+        dense_tensor& dense = dense_[before + i];
+        dense.info = tensors[i]->read(dense.memory);
+    });
 }
 
 // The largest first, dealt in turn.
@@ -180,25 +203,19 @@ void job::exchange() {
 // Layers that stay dense after all are added to those that do.
 void job::settle() {
     std::vector<std::size_t> chosen(layers_.size(), 0);
-    if (const auto& within = o_.chosen.within) {
-        std::size_t n_weights = 0;
-        for (const layer& l : layers_) n_weights += l.from.size();
-        const std::uint64_t other = within->bytes ? bytes_of(dense_) : 0;
-        const std::uint64_t all =
-            within->bytes ? *within->bytes
-                          : static_cast<std::uint64_t>(*within->bits_per_weight *
-                                                       static_cast<double>(n_weights) / 8.0);
-        if (other > all)
-            throw tools::failure("budget: the tensors that stay dense take " +
-                                 std::to_string(other) + " bytes alone");
-        chosen = choose(measured_, all - other);
-    }
+    if (const auto& within = o_.chosen.within)
+        chosen = choose(measured_,
+                        times_ ? price_in_time(layers_, measured_, *within, *times_)
+                               : price_in_bytes(layers_, measured_, *within, bytes_of(dense_)));
+    std::vector<const tensor*> stay;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
         const layer& is = layers_[l];
         const tools::recipe& r = is.recipes[chosen[l]];
         rows_.push_back({is.from, r, measured_[l][chosen[l]]});
-        if (is_dense_as_stored(r)) leave_dense(is.from);
+        if (times_) rows_.back().seconds = times_->of(is.from, r);
+        if (is_dense_as_stored(r)) stay.push_back(&is.from);
     }
+    leave_dense(stay);
 }
 
 void job::write() const {
@@ -224,8 +241,21 @@ void job::print() const {
     const bool with_errors = o_.chosen.within.has_value();
     std::string summary = "tensors left dense: " + std::to_string(dense_.size()) + ", of " +
                           std::to_string(bytes_of(dense_)) + " bytes\n";
+    if (channels_.n_groups != 0)
+        summary += "channels left: " + std::to_string(channels_.n_kept) + " of " +
+                   std::to_string(channels_.n_channels) + ", in " +
+                   std::to_string(channels_.n_groups) + " groups\n";
     if (from_->n_arrays() != 0)
         summary += "arrays of the metadata left out: " + std::to_string(from_->n_arrays()) + "\n";
+    if (times_) {
+        double dense = 0.0, sum = 0.0;
+        for (const row& r : rows_) {
+            dense += times_->of(r.from, {});
+            sum += *r.seconds;
+        }
+        summary += "products " + tools::fixed(dense / sum, 2) + "x as fast as dense, by " +
+                   o_.chosen.within->times.file + "\n";
+    }
     summary += o_.dry_run ? "nothing written\n"
                           : o_.out + ": " + std::to_string(fs::file_size(o_.out)) + " bytes, of " +
                                 std::to_string(fs::file_size(o_.in)) + "\n";

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 namespace compressor {
 
@@ -53,7 +54,24 @@ bool tensor::holds_floats() const {
            type == gguf_type::q8_0 || type == gguf_type::q4_0;
 }
 
+pare::io::dtype tensor::type() const {
+    if (const auto* const t = std::get_if<pare::io::tensor_info>(&info_)) return t->type;
+    const auto same = as_tensor_info(std::get<pare::io::gguf_tensor>(info_));
+    return same ? same->type : pare::io::dtype::f32;
+}
+
 pare::io::tensor_info tensor::read(std::vector<float>& memory) const {
+    if (!loss_) return read_whole(memory);
+    std::vector<float> whole;
+    return loss_->apply(read_whole(whole), memory);
+}
+
+void tensor::lose(std::shared_ptr<const channel_loss> channels) {
+    loss_ = std::move(channels);
+    shape_left_ = loss_->shape_left(whole_shape());
+}
+
+pare::io::tensor_info tensor::read_whole(std::vector<float>& memory) const {
     if (const auto* const t = std::get_if<pare::io::tensor_info>(&info_)) return *t;
     const auto& t = std::get<pare::io::gguf_tensor>(info_);
     if (const auto same = as_tensor_info(t)) return *same;

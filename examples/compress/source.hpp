@@ -3,10 +3,13 @@
 #ifndef PARE_EXAMPLES_COMPRESS_SOURCE_HPP
 #define PARE_EXAMPLES_COMPRESS_SOURCE_HPP
 
+#include "channel_loss.hpp"
+
 #include <pare/io/gguf_reader.hpp>
 #include <pare/io/safetensors_reader.hpp>
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,20 +29,32 @@ class tensor {
         return std::visit([](const auto& t) { return t.name; }, info_);
     }
     std::span<const std::size_t> shape() const {
-        return std::visit([](const auto& t) { return t.shape(); }, info_);
+        return loss_ ? std::span<const std::size_t>(shape_left_) : whole_shape();
     }
-    std::size_t size() const {
-        return std::visit([](const auto& t) { return t.size(); }, info_);
-    }
+    std::size_t size() const { return pare::io::n_elements(shape()); }
     /// Of a type that is read as float.
     bool holds_floats() const;
+    /// As which it is read.
+    pare::io::dtype type() const;
 
-    /// As safetensors have it: in place, or as floats in `memory` where they have no such type.
-    /// @throws tools::failure, naming a type that is not read
+    /// As safetensors have it: in place, or in `memory` where they have no such type, floats then,
+    /// or where channels are lost. @throws tools::failure, naming a type that is not read
     pare::io::tensor_info read(std::vector<float>& memory) const;
 
+    /// Channels that it loses; nullptr: none.
+    const channel_loss* loss() const { return loss_.get(); }
+    void lose(std::shared_ptr<const channel_loss> channels);
+    /// The same without regard to these.
+    pare::io::tensor_info read_whole(std::vector<float>& memory) const;
+
   private:
+    std::span<const std::size_t> whole_shape() const {
+        return std::visit([](const auto& t) { return t.shape(); }, info_);
+    }
+
     std::variant<pare::io::tensor_info, pare::io::gguf_tensor> info_;
+    std::shared_ptr<const channel_loss> loss_;
+    std::vector<std::size_t> shape_left_;  // with a loss
 };
 
 /// A dense model on disk, mapped.
@@ -50,6 +65,7 @@ class source {
     explicit source(const std::string& path);
 
     std::span<const tensor> tensors() const { return tensors_; }
+    std::span<tensor> tensors() { return tensors_; }
     /// Texts; numbers and bools as such.
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
     /// Arrays among the metadata, which are left out.

@@ -39,7 +39,7 @@ void add_source(CLI::App& app, options& o) {
     app.add_option("--tokenizer", o.tokenizer, "A llama2.c tokenizer file");
     app.add_option("--tokens", o.n_tokens, "Tokens to record at most, within the model's context")
         ->capture_default_str()
-        ->check(CLI::Range(2, 1 << 20));
+        ->check(tools::in_range(2, 1 << 20));
 }
 
 void add_replay(CLI::App& app, options& o, std::vector<std::string>& caches) {

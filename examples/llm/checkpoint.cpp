@@ -141,7 +141,7 @@ void checkpoint::check_tensors() const {
     expected.insert(top_name(top_head));
     for (std::size_t l = 0; l < config_.n_layers; ++l) {
         for (std::size_t s = 0; s < n_slots; ++s) {
-            const auto [rows, cols] = linear_shape(static_cast<slot>(s));
+            const auto [rows, cols] = linear_shape(l, static_cast<slot>(s));
             expect(layer_name(l, s) + ".weight", {rows, cols});
             if (has(layer_name(l, s) + ".bias")) expect(layer_name(l, s) + ".bias", {rows});
         }
@@ -173,10 +173,11 @@ std::size_t checkpoint::n_weights() const {
 
 std::size_t checkpoint::n_linear_weights() const {
     std::size_t n = 0;
-    for (std::size_t s = 0; s < n_slots; ++s) {
-        const auto [rows, cols] = linear_shape(static_cast<slot>(s));
-        n += config_.n_layers * rows * cols;
-    }
+    for (std::size_t l = 0; l < config_.n_layers; ++l)
+        for (std::size_t s = 0; s < n_slots; ++s) {
+            const auto [rows, cols] = linear_shape(l, static_cast<slot>(s));
+            n += rows * cols;
+        }
     return n;
 }
 
@@ -188,7 +189,13 @@ std::size_t checkpoint::other_bytes() const {
     return bytes;
 }
 
-std::array<std::size_t, 2> checkpoint::linear_shape(slot s) const {
+// What pare_compress takes away the configuration does not tell.
+std::size_t checkpoint::hidden_dim(std::size_t layer) const {
+    const auto shape = linear(layer, slot::gate).shape();
+    return shape.empty() ? config_.hidden_dim : std::min(config_.hidden_dim, shape[0]);
+}
+
+std::array<std::size_t, 2> checkpoint::linear_shape(std::size_t layer, slot s) const {
     const std::size_t q = config_.n_heads * config_.head_dim;
     const std::size_t kv = config_.n_kv_heads * config_.head_dim;
     switch (s) {
@@ -201,11 +208,11 @@ std::array<std::size_t, 2> checkpoint::linear_shape(slot s) const {
             return {config_.dim, q};
         case slot::gate:
         case slot::up:
-            return {config_.hidden_dim, config_.dim};
+            return {hidden_dim(layer), config_.dim};
         case slot::down:
             break;
     }
-    return {config_.dim, config_.hidden_dim};
+    return {config_.dim, hidden_dim(layer)};
 }
 
 std::string checkpoint::layer_name(std::size_t layer, std::size_t which) const {

@@ -48,8 +48,10 @@ class checkpoint {
     /// Stored bytes of all that is no linear layer of a block: embedding, head, norms, biases.
     std::size_t other_bytes() const;
 
+    /// Of a layer's feed-forward part: the configuration's, or fewer where channels have left.
+    std::size_t hidden_dim(std::size_t layer) const;
     /// Rows and columns of a linear layer: (out_features, in_features).
-    std::array<std::size_t, 2> linear_shape(slot s) const;
+    std::array<std::size_t, 2> linear_shape(std::size_t layer, slot s) const;
     std::string linear_name(std::size_t layer, slot s) const;  ///< of its tensor
     const tools::model_tensor& linear(std::size_t layer, slot s) const;
     const tools::model_tensor& head() const;

@@ -15,7 +15,7 @@ namespace llm {
 struct config {
     std::size_t vocab_size = 0;
     std::size_t dim = 0;
-    std::size_t hidden_dim = 0;
+    std::size_t hidden_dim = 0;  ///< at most: see checkpoint
     std::size_t n_layers = 0;
     std::size_t n_heads = 0;
     std::size_t n_kv_heads = 0;

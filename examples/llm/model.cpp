@@ -77,6 +77,7 @@ model::model(const checkpoint& source, const tools::recipe& recipe,
         }
         b.attention_norm = source.norm_weight(l, norm::attention);
         b.feed_forward_norm = source.norm_weight(l, norm::feed_forward);
+        b.hidden_dim = source.hidden_dim(l);
     }
 }
 
@@ -118,8 +119,9 @@ void model::run_block(std::size_t layer, matrix_view<float> x, session& s,
     const block& b = blocks_[layer];
     const std::size_t n = x.rows();
     const auto normed = s.scratch(s.normed_, n), q = s.scratch(s.q_, n), k = s.scratch(s.k_, n),
-               v = s.scratch(s.v_, n), attended = s.scratch(s.attended_, n),
-               gate = s.scratch(s.gate_, n), up = s.scratch(s.up_, n);
+               v = s.scratch(s.v_, n), attended = s.scratch(s.attended_, n);
+    const auto gate = s.scratch(s.gate_, n).block(0, 0, n, b.hidden_dim),
+               up = s.scratch(s.up_, n).block(0, 0, n, b.hidden_dim);
     const auto norm_rows = [&](const std::vector<float>& weight) {
         for (std::size_t t = 0; t < n; ++t)
             tools::rms_norm(x.row_span(t), weight, shape().norm_eps, normed.row_span(t));
@@ -184,7 +186,7 @@ std::vector<tools::layer_row> model::layers() const {
         for (std::size_t i = 0; i < n_slots; ++i) {
             const auto s = static_cast<slot>(i);
             rows.push_back({.name = source_->linear_name(l, s),
-                            .shape = tools::in_words(source_->linear_shape(s)),
+                            .shape = tools::in_words(source_->linear_shape(l, s)),
                             .report = weights(l, s).report()});
         }
     return rows;

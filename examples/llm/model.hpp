@@ -115,6 +115,7 @@ class model {
     struct block {
         std::array<projection, n_slots> linears;
         std::vector<float> attention_norm, feed_forward_norm;
+        std::size_t hidden_dim = 0;
     };
 
     void apply(const block& b, slot s, pare::matrix_view<const float> x,

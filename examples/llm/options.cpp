@@ -64,12 +64,12 @@ std::optional<options> parse_options(int argc, char** argv) {
                    "Tokens of a prompt that attend before the cache is cut to its budget; 1 treats "
                    "every token as decoding does")
         ->capture_default_str()
-        ->check(CLI::Range(1, 256));
+        ->check(tools::in_range(1, 256));
     app.add_option("--prompt", o.prompt, "Continue this text with each recipe; alone: no table");
     app.add_option("--tokens", o.n_tokens, "Tokens to generate")->capture_default_str();
     app.add_option("--temperature", o.temperature, "0 takes the likeliest token")
         ->capture_default_str()
-        ->check(CLI::Range(0.0f, 100.0f));
+        ->check(tools::in_range(0.0f, 100.0f));
     app.add_option("--seed", o.seed, "Of the sampling")->capture_default_str();
     CLI::Option* const ids = app.add_option(
         "--ids", o.ids, "Token ids to measure on: safetensors (ids, offsets) or numbers in a file");
@@ -83,7 +83,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         ->check(tools::positive);
     app.add_option("--allocate-seconds", o.allocate_seconds, "For the search of it, at most")
         ->capture_default_str()
-        ->check(CLI::Range(0.0, 1e6));
+        ->check(tools::in_range(0.0, 1e6));
     app.add_option("--save-calibration", o.save_calibration,
                    "Write what the layers read of that text to this .safetensors file: tokens, "
                    "sums of squares, largest inputs, Gram matrices");

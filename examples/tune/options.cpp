@@ -39,7 +39,7 @@ const std::vector<std::string> usual = {
 
 // Lists of sizes.
 CLI::Option* add_list(CLI::App& app, const char* name, std::vector<std::size_t>& list,
-                      const char* meaning, const CLI::Range& range) {
+                      const char* meaning, const CLI::Validator& range) {
     return app.add_option(name, list, meaning)->delimiter(',')->check(range)->capture_default_str();
 }
 
@@ -59,17 +59,17 @@ std::optional<options> parse_options(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--layer", o.layers, "Only layers of these names, with * and ?");
     add_list(app, "--tokens", tokens, "Tokens of a product, with commas",
-             CLI::Range(std::size_t{1}, std::size_t{1} << 20));
+             tools::in_range(std::size_t{1}, std::size_t{1} << 20));
     add_list(app, "--threads", threads, "Threads, with commas", tools::thread_counts);
     app.add_option("--retain", o.wanted.retained, "Least share of the saliency to retain")
         ->capture_default_str()
-        ->check(CLI::Range(0.0, 1.0));
+        ->check(tools::in_range(0.0, 1.0));
     app.add_option("--max-error", o.wanted.error, "Most error of a layer's outputs")
         ->capture_default_str()
-        ->check(CLI::Range(0.0, 1e9));
+        ->check(tools::in_range(0.0, 1e9));
     app.add_option("--margin", o.wanted.margin, "What dense must be beaten by: the noise of timing")
         ->capture_default_str()
-        ->check(CLI::Range(0.0, 10.0));
+        ->check(tools::in_range(0.0, 10.0));
     app.add_option("--calibration", o.calibration,
                    "What the layers' inputs are like: a file of pare_llm --save-calibration");
     app.add_option("--memory", o.memory,
@@ -78,7 +78,7 @@ std::optional<options> parse_options(int argc, char** argv) {
         ->transform(CLI::AsSizeValue(false));
     app.add_option("--rounds", o.rounds, "Rounds of timing")
         ->capture_default_str()
-        ->check(CLI::Range(3, 1000));
+        ->check(tools::in_range(3, 1000));
     app.add_option("--plan", o.plan, "Write the choice to this file, a recipe file");
     app.add_option("--json", o.json, "Write all that was measured to this file as JSON");
     app.add_option("--html", o.html, "Write a report with charts to this file");

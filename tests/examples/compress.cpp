@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#include "compress/run.hpp"
+#include "compress/parts.hpp"
 
 #include "common/error.hpp"
 #include "common/model_file.hpp"
 #include "common/statistics.hpp"
 #include "compress/error_measure.hpp"
+#include "compress_runs.hpp"
 #include "html.hpp"
 #include "io/gguf_file.hpp"
 #include "llm/calibrate.hpp"
@@ -33,52 +34,6 @@ namespace {
 
 using namespace pare::testing;
 namespace fs = std::filesystem;
-
-const fs::path bard = fs::path(PARE_SOURCE_DIR) / "examples" / "llm" / "bard";
-
-std::optional<compressor::options> parse(std::vector<std::string> line) {
-    line.insert(line.begin(), "pare_compress");
-    std::vector<char*> argv;
-    for (std::string& word : line) argv.push_back(word.data());
-    return compressor::parse_options(static_cast<int>(argv.size()), argv.data());
-}
-
-/// Why a command line is refused, or its run fails; empty: it does not.
-std::string refusal(const std::vector<std::string>& line) {
-    try {
-        compressor::ranks alone;
-        compressor::run(*parse(line), alone);
-    } catch (const tools::failure& e) {
-        return e.what();
-    }
-    return "";
-}
-
-void compress(const std::vector<std::string>& line) { REQUIRE(refusal(line) == ""); }
-
-// A matrix that is compressed, one too narrow, a bias.
-tensors small_layers() {
-    pare::random random(3);
-    tensors t;
-    t["a.weight"] = random_tensor({8, 32}, random);
-    t["narrow.weight"] = random_tensor({8, 15}, random);
-    t["a.bias"] = random_tensor({8}, random);
-    return t;
-}
-
-struct small_file {
-    explicit small_file(const tensors& t = small_layers()) { write_model(in, t, R"({"a":1})"); }
-    temporary_folder folder;
-    std::string in = folder / "in.safetensors", out = folder / "out.safetensors";
-};
-
-std::vector<float> logits_of(const llm::model& m) {
-    const auto ids = llm::read_ids(bard / "bard_eval.safetensors", 256, 64)[0];
-    llm::session s(m, ids.size());
-    std::vector<float> logits(ids.size() * m.shape().vocab_size);
-    m.forward(ids, s, {logits.data(), ids.size(), m.shape().vocab_size});
-    return logits;
-}
 
 }  // namespace
 
@@ -375,7 +330,7 @@ TEST_CASE("what is wrong in a recipe file is named with its key and place") {
     CHECK_THAT(senseless(R"({"recipe": ["i8", "i4"], "budget": {"bytes": 1}})"),
                Catch::Contains("budget: the tensors that stay dense take 512 bytes alone"));
     CHECK_THAT(senseless(R"({"recipe": ["i8", "i4"], "budget": {"bytes": 512}})"),
-               Catch::Contains("there are 0 for them"));
+               Catch::Contains("of 0 bytes for them"));
     CHECK_THAT(refusal({f.in, f.out, "--recipe-file", f.folder / "none"}),
                Catch::Contains("none: it cannot be opened"));
     CHECK_FALSE(fs::exists(f.out));

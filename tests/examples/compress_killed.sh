@@ -43,7 +43,12 @@ killed_until() {
     [[ -z $(ls) ]] || fail "what is left: $(ls)"
 }
 
-killed_until 50 --threads 2 --recipe nm:2:4 --layer '*.0.*=hinm:2:4:v32:0.5+gyro+f16'
+cat >.channels.json <<'END'
+{"recipe": "nm:2:4", "channels": [{"writers": ["*.gate_proj", "*.up_proj"], "readers": ["*.down_proj"],
+                                   "recipe": "channel:l2:0.25:m16"}]}
+END
+killed_until 35 --threads 2 --recipe-file .channels.json
+killed_until 60 --threads 2 --recipe nm:2:4 --layer '*.0.*=hinm:2:4:v32:0.5+gyro+f16'
 killed_until 100 --threads 1 --recipe dense --layer '*.k_proj=nm:2:4'  # most of it writes OUT
 ((n_resumed > 10)) || fail "only $n_resumed runs had anything to resume"
 echo "$n_killed kills, $n_resumed runs resumed, $n_finished finished"

@@ -54,6 +54,19 @@ TEST_CASE("a budget that holds nothing is refused in a sentence") {
     CHECK(parse({"--kv", "h2o", "--budget-mib", "0.25"}).budgets_mib[0] == 0.25);
 }
 
+TEST_CASE("a number outside its range is refused, and so is one that is none") {
+    CHECK(refusal({"--temperature", "nan"}) ==
+          "--temperature: 'nan' is not a number in [0 - 100]; see --help");
+    CHECK(refusal({"--kv-chunk", "257"}) ==
+          "--kv-chunk: '257' is not a number in [1 - 256]; see --help");
+    for (const char* bad : {"-nan", "inf", "-0.5", "101", "x", "1x", ""})
+        CHECK(refusal({"--temperature", bad}) != "accepted");
+    CHECK(parse({"--temperature", "100"}).temperature == 100.0f);
+    CHECK(parse({"--temperature", "0"}).temperature == 0.0f);
+    CHECK(refusal({"--threads", "0"}) ==
+          "--threads: '0' is not a number in [1 - 1024]; see --help");
+}
+
 TEST_CASE("a policy without a budget, and a budget without a policy, are refused") {
     CHECK(refusal({"--kv", "h2o"}) == "--kv h2o needs a --budget or --budget-mib");
     CHECK(refusal({"--budget", "8"}) == "--budget needs a --kv policy");

@@ -22,6 +22,8 @@ namespace pare::testing {
 struct tensor {
     std::vector<std::size_t> shape;
     std::vector<float> values;
+
+    bool operator==(const tensor&) const = default;
 };
 using tensors = std::map<std::string, tensor>;
 

@@ -34,6 +34,16 @@ grep -qF '<h2>64x192 BF16, 2 layers, 8 tokens, 2 threads</h2>' report.html || fa
 ! grep -q 'http\|src=\|<script' report.html || fail "a report that reaches out"
 [[ ! -e plan.json ]] || grep -qF '"recipe": "dense"' plan.json || fail "other layers do not stay dense"
 
+# Within a time that both recipes keep, the one that loses less is taken.
+cat >fast.json <<'END'
+{"recipe": "dense", "layers": [{"names": "*.0.self_attn.k_proj", "recipe": ["nm:1:4", "i8"]},
+                               {"names": "*.0.self_attn.v_proj", "recipe": ["nm:1:4", "i8"]}],
+ "budget": {"speed": 0.001, "times": "measured.json", "tokens": 8, "threads": 2}}
+END
+"$compress" "$model" --dry-run --recipe-file fast.json >out || fail "times are not taken"
+(($(grep -c '^model.*64x192  *i8 ' out) == 2)) || fail "not the recipe that loses less"
+grep -q 'x as fast as dense, by measured.json$' out || fail "no speed of the choice"
+
 # Only dense loses nothing, however fast 1:4 is.
 rm -f plan.json
 expect 0 'nothing pays: no plan written' "${small[@]}" --tokens 64 --recipe nm:1:4 --max-error 0 --plan plan.json
@@ -61,5 +71,6 @@ expect 2 '--json: pipe exists and is no regular file' "$model" --json pipe
 [[ -p pipe ]] || fail "a pipe is replaced"
 expect 2 '--tokens' "$model" --tokens 0
 expect 2 '--threads' "$model" --threads 1025
+for option in --retain --max-error --margin; do expect 2 "$option: 'nan' is not a number" "$model" $option nan; done
 expect 1 'it has no such layer' "$model" --layer nothing
 expect 1 'none.safetensors' none.safetensors
