@@ -163,6 +163,7 @@ void register_attention();
 void register_backbones();
 void register_permutations();
 void register_selections();
+void register_cuda();  ///< built with PARE_CUDA
 
 /// Shared memory of at least 1 GB, larger than any cache.
 std::span<std::byte> arena();

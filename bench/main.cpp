@@ -27,6 +27,9 @@ int main(int argc, char** argv) {
     bench::register_backbones();
     bench::register_permutations();
     bench::register_selections();
+#ifdef PARE_BENCH_CUDA
+    bench::register_cuda();
+#endif
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
 }

@@ -101,8 +101,11 @@ struct scope_name {
     std::string_view name;
     scope_kind kind;
 };
-constexpr scope_name scopes[] = {
-    {"layer", scope_kind::layer}, {"global", scope_kind::global}, {"group", scope_kind::group}};
+constexpr scope_name scopes[] = {{"layer", scope_kind::layer},
+                                 {"global", scope_kind::global},
+                                 {"group", scope_kind::group},
+                                 {"pagcp", scope_kind::pagcp},
+                                 {"pre_cropping", scope_kind::pre_cropping}};
 
 template <class T, std::size_t N, class Kind>
 bool find_name(const T (&names)[N], std::string_view name, Kind& found) {
@@ -136,7 +139,8 @@ bool read_repair(arguments args, recipe& r) {
 constexpr part<recipe> parts[] = {
     {"channels", "channel", "channel:C:S[:SCOPE][:mM]",
      "whole channels, until share S of the multiply-adds is gone. C: l1, l2, bn_gamma, taylor, "
-     "geometric_median, activation; SCOPE: layer, global, group; M: what counts are rounded up to",
+     "geometric_median, activation; SCOPE: layer, global, group, pagcp (calibrated), pre_cropping; "
+     "M: what counts are rounded up to",
      read_channels},
     {"repair", "repair", "repair", "other channels make up for those (calibrated)", read_repair},
     {"pattern", "dense", "dense", "every weight (what there is without a pattern)",

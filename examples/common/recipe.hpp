@@ -46,9 +46,11 @@ enum class permutation_kind : std::uint8_t {
 
 enum class criterion_kind : std::uint8_t { l1, l2, bn_gamma, taylor, geometric_median, activation };
 enum class scope_kind : std::uint8_t {
-    layer,   ///< the same share of every layer
-    global,  ///< one ranking
-    group    ///< one per extents of maps and kind of layer
+    layer,        ///< the same share of every layer
+    global,       ///< one ranking
+    group,        ///< one per extents of maps and kind of layer
+    pagcp,        ///< of each layer in turn as much as the loss allows
+    pre_cropping  ///< as SynFlow thins out the weights of layers
 };
 
 /// What the inputs of a layer become before they meet its weights: how a model runs, not what its
@@ -114,7 +116,7 @@ constexpr bool needs_gram(const recipe& r) {
 /// Whether what it says of channels needs data.
 constexpr bool needs_calibration(const channel_recipe& c) {
     return c.criterion == criterion_kind::taylor || c.criterion == criterion_kind::activation ||
-           c.repair;
+           c.scope == scope_kind::pagcp || c.repair;
 }
 
 /// Reads parts joined by '+', each `name[:argument]*`, in any order: at most one pattern, one

@@ -85,11 +85,9 @@ class group_finder {
             for_each_fitting(name, [&](std::size_t i, std::string_view s) {
                 if (s == star) places.push_back(i);
             });
-            if (places.size() == before)
-                refuse("no tensor's name fits '" + name + "' where * is '" + std::string(star) +
-                       "'");
-            if (places.size() > before + 1)
-                refuse("'" + name + "' names two tensors where * is '" + std::string(star) + "'");
+            const std::string where = star.empty() ? "" : " where * is '" + std::string(star) + "'";
+            if (places.size() == before) refuse("no tensor's name fits '" + name + "'" + where);
+            if (places.size() > before + 1) refuse("'" + name + "' names two tensors" + where);
         }
         return places;
     }

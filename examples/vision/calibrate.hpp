@@ -5,26 +5,18 @@
 
 #include "model.hpp"
 
+#include <cstddef>
 #include <functional>
-#include <map>
-#include <optional>
-#include <string>
 
 namespace vision {
 
-/// What convolutions read, flattened to patches, by name.
-using layer_inputs = std::map<std::string, std::optional<pare::prune::input_observer>>;
+/// Images that calibrate saliencies: the first ones.
+inline constexpr std::size_t n_calibration_images = 128;
 
-/// Runs the dense model over calibration images, of which the first suffice: each has a patch per
-/// output pixel.
-/// @param with_one  patches have one more feature, which is 1
-/// @param told      called once per batch of 16 images
+/// What the saliencies need of the inputs of convolutions, which are patches, one per output pixel,
+/// when the dense model runs over calibration images.
+/// @param told  called once per batch of 16 images
 /// @throws tools::failure
-layer_inputs observe_inputs(
-    const model& dense, const images& from, bool with_gram, bool with_one,
-    const std::function<void()>& told = [] {});
-
-/// What the saliencies need of that. @param told  see observe_inputs() @throws tools::failure
 layer_statistics calibrate(
     const model& dense, const images& from, bool inverse_hessian,
     const std::function<void()>& told = [] {});

@@ -36,6 +36,10 @@ const tools::model_tensor& checkpoint::tensor(const std::string& name) const {
     return file_ ? *file_->find(name) : in_memory_.at(name);  // recognise() has found them all
 }
 
+void checkpoint::set(const std::string& tensor, std::span<const float> values) {
+    std::copy(values.begin(), values.end(), memory_.at(tensor).values.begin());
+}
+
 std::vector<std::string> tensors_beside(const convolution& c) {
     std::vector<std::string> names;
     if (c.has_bias) names.push_back(c.name + ".bias");

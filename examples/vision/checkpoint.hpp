@@ -33,6 +33,8 @@ class checkpoint {
     const std::string& name() const { return name_; }  ///< for tables
     const vision::architecture& architecture() const { return architecture_; }
     const tools::model_tensor& tensor(const std::string& name) const;
+    /// Puts other values into a tensor in memory. @pre as many
+    void set(const std::string& tensor, std::span<const float> values);
     bool has_compressed() const { return file_ && file_->has_compressed(); }
 
   private:

@@ -101,6 +101,13 @@ images read_idx(const std::filesystem::path& file, const extents& each, std::siz
 
 }  // namespace
 
+images first_of(const images& all, std::size_t n) {
+    images some = all;
+    some.labels.resize(std::min(n, all.size()));
+    some.pixels.resize(some.size() * all.each.size());
+    return some;
+}
+
 images read_images(const std::filesystem::path& file, const architecture& for_model,
                    std::size_t most) {
     const auto read = for_model.input.stored == image_format::file::idx ? read_idx : read_records;

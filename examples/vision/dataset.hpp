@@ -26,6 +26,9 @@ struct images {
     }
 };
 
+/// The first n of them, or all.
+images first_of(const images& all, std::size_t n);
+
 /// Reads the images that a network is made for: records as those of CIFAR-10's binary version, each
 /// a byte with the class, then the pixels, channel by channel; or MNIST's idx files, the images'
 /// named here and the labels' beside it (t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte).

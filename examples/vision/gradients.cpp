@@ -122,16 +122,17 @@ std::map<std::string, std::vector<double>> synflow(const architecture& a,
     return made;
 }
 
-std::map<std::string, double> synflow_densities(const architecture& a, network_parameters p,
-                                                double density, std::size_t rounds) {
-    std::map<std::string, double> kept;
+void synflow_densities(const architecture& a, network_parameters p, double factor,
+                       const std::function<bool(const layer_densities&)>& more) {
+    layer_densities kept;
     std::vector<double> all;
-    for (std::size_t round = 1; round <= rounds; ++round) {
+    double share = 1.0;
+    do {
         const auto scores = synflow(a, p);
         all.clear();
         for (const auto& [name, of] : scores) all.insert(all.end(), of.begin(), of.end());
-        const double share =
-            std::pow(density, static_cast<double>(round) / static_cast<double>(rounds));
+        share *= factor;
+        if (share * static_cast<double>(all.size()) < 1.0) return;
         const auto n_gone =
             static_cast<std::size_t>((1.0 - share) * static_cast<double>(all.size()));
         const auto least = all.begin() + static_cast<std::ptrdiff_t>(n_gone);
@@ -143,8 +144,7 @@ std::map<std::string, double> synflow_densities(const architecture& a, network_p
             const auto zeros = std::count(weights.begin(), weights.end(), 0.0f);
             kept[name] = 1.0 - static_cast<double>(zeros) / static_cast<double>(weights.size());
         }
-    }
-    return kept;
+    } while (more(kept));
 }
 
 }  // namespace vision

@@ -6,6 +6,7 @@
 #include "model.hpp"
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -48,11 +49,14 @@ network_gradients gradients_of(const architecture& a, const network_parameters& 
 std::map<std::string, std::vector<double>> synflow(const architecture& a,
                                                    const network_parameters& p);
 
-/// The share of its weights that each convolution keeps when the network keeps `density` of all, by
-/// these scores: pruned in rounds, as published, each by the same factor and with new scores.
-/// @pre density in (0, 1]
-std::map<std::string, double> synflow_densities(const architecture& a, network_parameters p,
-                                                double density, std::size_t rounds = 100);
+/// The share of its weights that each convolution keeps.
+using layer_densities = std::map<std::string, double>;
+
+/// Densities of layers when weights are pruned by these scores: in rounds, as published, each by
+/// the same factor and with new scores, for as long as the caller, told the densities after each,
+/// asks for more and weights are left. @pre factor in (0, 1)
+void synflow_densities(const architecture& a, network_parameters p, double factor,
+                       const std::function<bool(const layer_densities&)>& more);
 
 }  // namespace vision
 

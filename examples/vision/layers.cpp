@@ -40,15 +40,16 @@ void add_shortcut(std::size_t front, pare::maps<const float> x, pare::maps<float
 void pool_largest(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
                   pare::thread_pool& run) {
     for_each_map(y, run, [&](std::size_t i, std::size_t c) {
-        for (std::size_t r = 0; r < y.extent(2); ++r)
-            for (std::size_t p = 0; p < y.extent(3); ++p) {
-                float most = -INFINITY;
-                for (std::size_t v = 0; v < over.kernel.height; ++v)
-                    for (std::size_t u = 0; u < over.kernel.width; ++u)
-                        most = std::max(
-                            most, x(i, c, r * over.stride.height + v, p * over.stride.width + u));
-                y(i, c, r, p) = most;
-            }
+        for (std::size_t r = 0; r < y.extent(2); ++r) {
+            float* const to = &y(i, c, r, 0);
+            std::fill(to, to + y.extent(3), -INFINITY);
+            for (std::size_t v = 0; v < over.kernel.height; ++v)
+                for (std::size_t u = 0; u < over.kernel.width; ++u) {
+                    const float* const from = &x(i, c, r * over.stride.height + v, u);
+                    for (std::size_t p = 0; p < y.extent(3); ++p)
+                        to[p] = std::max(to[p], from[p * over.stride.width]);
+                }
+        }
     });
 }
 

@@ -178,18 +178,36 @@ void model::estimate_norm(layer& l, pare::maps<const float> products) const {
     set_norm(l, std::move(mean), std::move(variance));
 }
 
+passage::passage(model& m, const images& on) : model_(&m), w_(m.make_workspace(on.size())) {
+    m.show(on, 0, on.size(), w_);
+}
+
+pare::maps<const float> passage::input(std::size_t step) {
+    return w_.slot(at(step).from, at(step).in);
+}
+
+pare::maps<const float> passage::products() {
+    model_->convolve(at_, w_, {});
+    return w_.slot(at(at_).to, at(at_).out);
+}
+
+void passage::estimate_norm() {
+    model::layer& l = model_->layers_[at_];
+    if (!l.gain.empty()) model_->estimate_norm(l, products());
+}
+
+void passage::advance() { model_->take(at_++, w_); }
+
 void model::reestimate_norms(const images& from, const std::function<void()>& told) {
-    workspace w = make_workspace(from.size());
-    show(from, 0, from.size(), w);
-    const std::vector<step>& steps = architecture().steps;
-    for (std::size_t i = 0; i < steps.size(); ++i) {
-        if (!layers_[i].gain.empty()) {
-            convolve(i, w, {});
-            estimate_norm(layers_[i], w.slot(steps[i].to, steps[i].out));
-        }
-        take(i, w);
-        told();
+    for (passage p(*this, from); !p.done(); told()) {
+        p.estimate_norm();
+        p.advance();
     }
+}
+
+void model::reload(std::size_t i) {
+    const auto& c = std::get<convolution>(architecture().steps[i].what);
+    layers_[i] = load(c, recipe_, layers_[i].compressed, {});
 }
 
 norm_statistics model::norms() const {

@@ -34,6 +34,7 @@ class workspace {
 
   private:
     friend class model;
+    friend class passage;
     pare::maps<float> slot(std::size_t which, const extents& e);
 
     std::size_t n_images_ = 0;  // of the present batch
@@ -87,6 +88,9 @@ class model {
     void reestimate_norms(
         const images& from, const std::function<void()>& told = [] {});
 
+    /// Reads a convolution again, whose tensors the source now has with other values.
+    void reload(std::size_t step);
+
     /// Of the batch norms by name, as stored: estimated again, or those of the source.
     norm_statistics norms() const;
     /// Writes the network with what is compressed of it; checkpoint reads it again.
@@ -106,6 +110,7 @@ class model {
     std::size_t bytes() const;
 
   private:
+    friend class passage;
     struct layer {
         std::unique_ptr<tools::linear> weights;
         std::vector<float> filters;  // (channels, taps) of a depthwise one, which has no weights
@@ -129,6 +134,29 @@ class model {
     pare::thread_pool* run_;
     tools::activation_kind inputs_ = tools::activation_kind::f32;
     std::vector<layer> layers_;  // one per step, empty where it is no convolution
+};
+
+/// Images on their way through a model, all at once, a step at a time.
+class passage {
+  public:
+    passage(model& m, const images& on);
+
+    /// What a step reads. @pre that is still there: of the present one, or one behind it
+    pare::maps<const float> input(std::size_t step);
+    /// What the present convolution makes of its input, before norm, bias and activation.
+    pare::maps<const float> products();
+    /// Estimates the batch norm of the present step, if there is one, on these.
+    void estimate_norm();
+    /// Takes the present step.
+    void advance();
+    bool done() const { return at_ == model_->architecture().steps.size(); }
+
+  private:
+    const step& at(std::size_t i) const { return model_->architecture().steps[i]; }
+
+    model* model_;
+    workspace w_;
+    std::size_t at_ = 0;
 };
 
 }  // namespace vision

@@ -121,9 +121,9 @@ class workbench {
     const options& o_;
     pare::thread_pool threads_;
     network whole_;
+    std::map<tools::channel_recipe, std::vector<std::uint8_t>> kept_;
     std::map<tools::channel_recipe, network> cut_;
     images data_, calibration_;
-    layer_inputs inputs_;  // of the whole network, for repairs
 };
 
 // The network without the channels that a recipe removes.
@@ -131,14 +131,13 @@ network& workbench::without(const tools::channel_recipe& r) {
     const auto found = cut_.find(r);
     if (found != cut_.end()) return found->second;
     const network_channels channels = channels_of(source().architecture());
-    const auto kept = select_channels(source(), channels, r, calibration_, threads_);
+    tools::channel_recipe as_cut = r;  // a repair keeps the same channels
+    as_cut.repair = false;
+    std::vector<std::uint8_t>& kept = kept_[as_cut];
+    if (kept.empty()) kept = select_channels(source(), channels, r, calibration_, threads_);
     if (!r.repair)
         return cut_.try_emplace(r, cut(source(), channels, kept), o_, threads_).first->second;
-    if (inputs_.empty()) {
-        tools::progress bar("calibrating", n_calibration_batches(calibration_));
-        inputs_ = observe_inputs(dense(), calibration_, true, true, [&] { bar.advance(); });
-    }
-    checkpoint smaller = cut_and_repair(source(), channels, kept, inputs_, calibration_, threads_);
+    checkpoint smaller = cut_and_repair(source(), channels, kept, calibration_, threads_);
     return cut_.try_emplace(r, std::move(smaller), o_, threads_).first->second;
 }
 

@@ -7,6 +7,7 @@
 #include "evaluate.hpp"
 #include "gradients.hpp"
 #include "model.hpp"
+#include "widths.hpp"
 
 #include <pare/prune/bn_gamma.hpp>
 #include <pare/prune/channel_scores.hpp>
@@ -187,6 +188,15 @@ std::vector<std::uint8_t> select_channels(const checkpoint& whole, const network
     std::vector<std::uint8_t> kept(classes.size());
     const pare::prune::channel_selection selection{
         .share = r.share, .multiple = r.multiple, .least = 0.1f};
+    const auto keep = [&](std::span<const std::size_t> counts) {
+        tools::value_of(selection.select_counts(channels.graph, classes, counts, kept),
+                        whole.name());
+        return kept;
+    };
+    if (r.scope == tools::scope_kind::pagcp)
+        return cut_as_loss_allows(whole, channels, r.share, keep, calibration, run);
+    if (r.scope == tools::scope_kind::pre_cropping)
+        return crop_before(whole, channels, r.share, keep);
     tools::value_of(selection.select(channels.graph, classes, pools_of(a, channels, r.scope), kept),
                     whole.name());
     return kept;

@@ -18,7 +18,7 @@ namespace vision {
 ///
 /// Scores are each layer's against its mean, so that layers compare; those of batch norms compare
 /// as they are. A tenth of each group stays in any case.
-/// @param calibration  images, where the criterion needs them
+/// @param calibration  images, where the criterion or the scope needs them
 /// @throws tools::failure
 std::vector<std::uint8_t> select_channels(const checkpoint& whole, const network_channels& channels,
                                           const tools::channel_recipe& r, const images& calibration,

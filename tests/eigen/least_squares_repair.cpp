@@ -56,7 +56,123 @@ repaired fold(const least_squares_repair& by, const matrix& weights, std::size_t
     return made;
 }
 
+matrix transposed_product(const matrix& a, const matrix& b) {
+    matrix made(a.cols(), b.cols());
+    for (std::size_t r = 0; r < a.cols(); ++r)
+        for (std::size_t c = 0; c < b.cols(); ++c) {
+            double sum = 0.0;
+            for (std::size_t t = 0; t < a.rows(); ++t)
+                sum += static_cast<double>(a(t, r)) * static_cast<double>(b(t, c));
+            made(r, c) = static_cast<float>(sum);
+        }
+    return made;
+}
+
+// Quadratic: half the difference of two steps of 1 is the gradient, but for what floats round in
+// the moments (their sums too) and in the result, times the curvature.
+void check_least(const auto& objective, const std::vector<double>& at) {
+    const double least = objective(at);
+    for (std::size_t i = 0; i < at.size(); ++i) {
+        std::vector<double> up = at, down = at;
+        up[i] += 1.0;
+        down[i] -= 1.0;
+        const double curvature = objective(up) + objective(down) - 2.0 * least;
+        CHECK(std::fabs(objective(up) - objective(down)) <= 0x1p-18 * curvature);
+    }
+}
+
 }  // namespace
+
+TEST_CASE("a fit minimises its objective, whatever inputs and targets are") {
+    const std::size_t n = 4, tokens = 60;
+    const matrix x = correlated(tokens, n), y = matrix::uniform(tokens, 3, 5),
+                 gram = transposed_product(x, x), targets = transposed_product(y, x),
+                 weights = matrix::uniform(3, n, 4);
+    const bool shifts = GENERATE(true, false);
+    const std::size_t known = n + (shifts ? 1 : 0);
+    const least_squares_repair by{.damping = 0.05f};
+    repaired found{matrix(3, n), std::vector<float>(shifts ? 3 : 0)};
+    REQUIRE(by.fit(weights.view(), gram.view().block(0, 0, known, known),
+                   targets.view().block(0, 0, 3, known), found.weights.view(), found.shift));
+    double mean = 0.0;
+    for (std::size_t f = 0; f < n; ++f) mean += static_cast<double>(gram(f, f)) / 4.0;
+    for (std::size_t r = 0; r < 3; ++r) {
+        std::vector<double> at;
+        for (std::size_t i = 0; i < n; ++i) at.push_back(static_cast<double>(found.weights(r, i)));
+        if (shifts) at.push_back(static_cast<double>(found.shift[r]));
+        check_least(
+            [&](const std::vector<double>& w) {
+                double sum = 0.0;
+                for (std::size_t t = 0; t < tokens; ++t) {
+                    double off = static_cast<double>(y(t, r));
+                    for (std::size_t i = 0; i < known; ++i)
+                        off -= w[i] * static_cast<double>(x(t, i));
+                    sum += off * off;
+                }
+                for (std::size_t i = 0; i < n; ++i) {
+                    const double moved = w[i] - static_cast<double>(weights(r, i));
+                    sum += static_cast<double>(by.damping) * mean * moved * moved;
+                }
+                return sum;
+            },
+            at);
+    }
+}
+
+TEST_CASE("a fit to what a layer put out, on inputs of which some left, is a fold") {
+    const channels kept{0, 2};
+    const std::vector<std::size_t> features{0, 1, 4, 5, 8};  // of two taps, and the last: 1
+    const matrix x = correlated(60, 8), gram = gram_of(x), weights = matrix::uniform(3, 8, 4);
+    matrix y(60, 3), left(60, 5), left_weights(3, 4);
+    for (std::size_t t = 0; t < 60; ++t) {
+        for (std::size_t i = 0; i < 5; ++i) left(t, i) = x(t, features[i]);
+        for (std::size_t r = 0; r < 3; ++r)
+            for (std::size_t c = 0; c < 8; ++c) y(t, r) += weights(r, c) * x(t, c);
+    }
+    for (std::size_t r = 0; r < 3; ++r)
+        for (std::size_t i = 0; i < 4; ++i) left_weights(r, i) = weights(r, features[i]);
+    const repaired folded = fold({}, weights, 2, kept, gram);
+    repaired fitted{matrix(3, 4), std::vector<float>(3)};
+    REQUIRE(least_squares_repair{}.fit(left_weights.view(), transposed_product(left, left).view(),
+                                       transposed_product(y, left).view(), fitted.weights.view(),
+                                       fitted.shift));
+    // Both round moments to floats, of a system whose condition the damping of 1 / 100 bounds.
+    for (std::size_t r = 0; r < 3; ++r) {
+        CHECK(fitted.shift[r] == Approx(folded.shift[r]).margin(1e-4));
+        for (std::size_t i = 0; i < 4; ++i)
+            CHECK(fitted.weights(r, i) == Approx(folded.weights(r, i)).margin(1e-4));
+    }
+}
+
+TEST_CASE("fits of what does not fit or is not finite are refused") {
+    const matrix x = correlated(40, 6), gram = transposed_product(x, x),
+                 targets = transposed_product(matrix::uniform(40, 2, 5), x),
+                 weights = matrix::uniform(2, 6, 9);
+    const auto code = [](const least_squares_repair& by, const matrix& w, const matrix& g,
+                         const matrix& y, std::size_t n_shifts = 2) {
+        matrix out(2, 6);
+        std::vector<float> shift(n_shifts);
+        const auto refused = by.fit(w.view(), g.view(), y.view(), out.view(), shift);
+        REQUIRE_FALSE(refused);
+        CHECK(out.data() == std::vector<float>(out.data().size()));
+        return refused.error().code;
+    };
+    CHECK(code({}, weights, matrix(6, 6), targets) == errc::shape_mismatch);
+    CHECK(code({}, weights, gram, matrix(2, 6)) == errc::shape_mismatch);
+    CHECK(code({}, weights, gram, matrix(3, 7)) == errc::shape_mismatch);
+    CHECK(code({}, matrix(2, 5), gram, targets) == errc::shape_mismatch);
+    CHECK(code({}, weights, gram, targets, 0) == errc::shape_mismatch);
+    CHECK(code({}, weights, gram, targets, 3) == errc::shape_mismatch);
+    CHECK(code({.damping = 0.0f}, weights, gram, targets) == errc::invalid_argument);
+    CHECK(code({}, weights, matrix(7, 7), targets) == errc::invalid_argument);  // no tokens
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
+        for (const int which : {0, 1, 2}) {
+            matrix wrong[] = {weights, gram, targets};
+            wrong[which](1, 3) = bad;
+            CHECK(code({}, wrong[0], wrong[1], wrong[2]) == errc::not_a_number);
+        }
+}
 
 TEST_CASE("a repair minimises its objective") {
     const std::size_t taps = 2, n = 8, tokens = 60;
@@ -89,16 +205,7 @@ TEST_CASE("a repair minimises its objective") {
         std::vector<double> at;
         for (std::size_t i = 0; i < 4; ++i) at.push_back(static_cast<double>(found.weights(r, i)));
         at.push_back(static_cast<double>(found.shift[r]));
-        const double least = objective(at);
-        // Quadratic: half the difference of two steps of 1 is the gradient, but for what floats
-        // round in the Gram matrix (its sums too) and in the result, times the curvature.
-        for (std::size_t i = 0; i < 5; ++i) {
-            std::vector<double> up = at, down = at;
-            up[i] += 1.0;
-            down[i] -= 1.0;
-            const double curvature = objective(up) + objective(down) - 2.0 * least;
-            CHECK(std::fabs(objective(up) - objective(down)) <= 0x1p-18 * curvature);
-        }
+        check_least(objective, at);
     }
 }
 

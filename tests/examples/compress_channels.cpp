@@ -389,6 +389,8 @@ TEST_CASE("channels that cannot leave are refused with names") {
                Catch::EndsWith("no tensor's name fits '*.upper' where * is 'l.0'"));
     CHECK_THAT(refused(of(R"("l.*.gate", "l.*.up")", R"("*.down")")),
                Catch::EndsWith("no tensor's name fits '*.down' where * is '0'"));
+    CHECK_THAT(refused(of(R"("l.0.gate")", R"("l.0.out")")),
+               Catch::EndsWith("no tensor's name fits 'l.0.out'"));
     CHECK_THAT(refused(of(up, R"("*.norm.scale")")),
                Catch::Contains("'l.0.norm.scale' does not read the 32 channels of"));
     CHECK_THAT(refused(of(R"("*.gate", "*.down")", R"("*.up")")),

@@ -7,6 +7,7 @@
 #include "support/catch.hpp"
 
 #include <string>
+#include <utility>
 
 using tools::codec_kind;
 using tools::parse_recipe;
@@ -67,6 +68,13 @@ TEST_CASE("channels leave by a criterion until a share is gone, and layers alone
     CHECK(r.channels->scope == scope_kind::group);
     CHECK((r.channels->multiple == 4 && r.channels->repair));
     CHECK(r.codec == codec_kind::i8);
+    for (const auto& [name, scope] :
+         {std::pair("global", scope_kind::global), std::pair("pagcp", scope_kind::pagcp),
+          std::pair("pre_cropping", scope_kind::pre_cropping)}) {
+        const auto c = parse_recipe("channel:l1:0.3:" + std::string(name)).channels.value();
+        CHECK(c.scope == scope);
+        CHECK(needs_calibration(c) == (scope == scope_kind::pagcp));
+    }
     CHECK_FALSE(is_dense_as_stored(parse_recipe("channel:l2:0.5")));
     CHECK(needs_calibration(parse_recipe("channel:taylor:0.5").channels.value()));
     CHECK_FALSE(needs_calibration(plain));
@@ -74,9 +82,9 @@ TEST_CASE("channels leave by a criterion until a share is gone, and layers alone
     tools::check_compiled(without_channels(r));
     for (const char* const bad :
          {"channel", "channel:l1", "channel:l3:0.5", "channel:l1:0", "channel:l1:1",
-          "channel:l1:nan", "channel:l1:0.5:all", "channel:l1:0.5:m0", "channel:l1:0.5:m4:layer",
-          "channel:0.5:l1", "repair", "nm:2:4+repair", "channel:l1:0.5+repair:1",
-          "channel:l1:0.3+channel:l2:0.3"})
+          "channel:l1:nan", "channel:l1:0.5:all", "channel:pagcp:0.5", "channel:l1:0.5:m0",
+          "channel:l1:0.5:m4:layer", "channel:0.5:l1", "repair", "nm:2:4+repair",
+          "channel:l1:0.5+repair:1", "channel:l1:0.3+channel:l2:0.3"})
         CHECK_THROWS_AS(parse_recipe(bad), tools::usage_error);
 }
 

@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <limits>
 #include <set>
@@ -71,6 +72,17 @@ inline std::string random_records(std::size_t n, std::size_t image_bytes, std::s
         for (std::size_t p = 0; p < image_bytes; ++p) bytes += static_cast<char>(random.below(256));
     }
     return bytes;
+}
+
+/// Images of random bytes and classes.
+inline vision::images random_images(const vision::architecture& a, std::size_t n) {
+    pare::random random(4);
+    vision::images made{.each = a.input.each, .pixels = {}, .labels = {}};
+    for (std::size_t i = 0; i < n * a.input.each.size(); ++i)
+        made.pixels.push_back(static_cast<std::uint8_t>(random.below(256)));
+    for (std::size_t i = 0; i < n; ++i)
+        made.labels.push_back(static_cast<std::uint8_t>(random.below(a.n_classes())));
+    return made;
 }
 
 /// A model and images in files.

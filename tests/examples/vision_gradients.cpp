@@ -20,16 +20,6 @@ using namespace pare::testing;
 
 namespace {
 
-vision::images random_images(const vision::architecture& a, std::size_t n) {
-    pare::random random(4);
-    vision::images made{.each = a.input.each, .pixels = {}, .labels = {}};
-    for (std::size_t i = 0; i < n * a.input.each.size(); ++i)
-        made.pixels.push_back(static_cast<std::uint8_t>(random.below(256)));
-    for (std::size_t i = 0; i < n; ++i)
-        made.labels.push_back(static_cast<std::uint8_t>(random.below(a.n_classes())));
-    return made;
-}
-
 // What the loss changes by per step of a parameter, and the derivative that this approaches; with
 // longer steps more activations pass through zero.
 struct slopes {
@@ -132,17 +122,30 @@ TEST_CASE("synflow leaves as many weights as it is told, and no layer without an
     loaded net(files.model);
     const vision::architecture& a = net.source.architecture();
     const auto p = vision::read_parameters(net.source);
-    for (const double density : {1.0, 0.3, 0.05}) {
-        double left = 0.0, all = 0.0;
-        for (const auto& [name, of] : vision::synflow_densities(a, p, density)) {
-            const auto n = static_cast<double>(p.at(name).weights.size());
-            CAPTURE(name, density);
+    double all = 0.0, share = 1.0;
+    for (const auto& [name, of] : p) all += static_cast<double>(of.weights.size());
+    vision::synflow_densities(a, p, 0.9, [&](const vision::layer_densities& densities) {
+        double left = 0.0;
+        for (const auto& [name, of] : densities) {
+            CAPTURE(name, share);
             CHECK(of > 0.0);
-            left += of * n;
-            all += n;
+            left += of * static_cast<double>(p.at(name).weights.size());
         }
-        CHECK(std::fabs(left - density * all) <= 1.0);
-    }
+        share *= 0.9;
+        CHECK(densities.size() == p.size());
+        CHECK(std::fabs(left - share * all) <= 1.0);
+        return share > 0.05;
+    });
+    CHECK(share <= 0.05);
+}
+
+TEST_CASE("synflow ends when no weight is left to prune") {
+    const model_and_data files(small_lenet(), "");
+    loaded net(files.model);
+    std::size_t rounds = 0;
+    vision::synflow_densities(net.source.architecture(), vision::read_parameters(net.source), 0.01,
+                              [&](const auto&) { return ++rounds > 0; });
+    CHECK(rounds == 1);  // 9 of 801 weights are left, then none
 }
 
 TEST_CASE("gradients of ResNet-20 are what the loss changes by") {

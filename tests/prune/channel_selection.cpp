@@ -140,6 +140,35 @@ TEST_CASE("each operation of a group keeps a multiple, however few channels of a
     CHECK_FALSE(s.select({.share = 0.1, .multiple = huge}, {0, 1}));
 }
 
+TEST_CASE("counts say how many classes of each group stay, the best ones, whatever the share") {
+    scored_layers s(1000.0f, 1.0f);
+    const auto select = [&](const channel_selection& by, std::vector<std::size_t> counts) {
+        return by.select_counts(s.graph, s.scores, counts, s.kept);
+    };
+    REQUIRE(select({.share = 0.9}, {4, 20}));
+    CHECK(s.left(1) == 4);
+    CHECK(s.left(2) == 20);
+    for (std::size_t i = 0; i < 10; ++i) CHECK(s.kept[s.graph.classes(1)[i]] == (i >= 6));
+    REQUIRE(select({.multiple = 4}, {5, 17}));
+    CHECK(s.left(1) == 8);
+    CHECK(s.left(2) == 20);
+    REQUIRE(select({.least = 0.5f}, {0, 99}));
+    CHECK(s.left(1) == 5);
+    CHECK(s.left(2) == 20);
+    REQUIRE(select({}, {0, 0}));  // one stays
+    CHECK(s.left(1) == 1);
+    CHECK(s.left(2) == 1);
+    for (const std::size_t fixed : {0u, 3u})
+        for (const std::uint32_t c : s.graph.classes(fixed)) CHECK(s.kept[c] == 1);
+
+    const auto before = s.kept;
+    CHECK(select({}, {1}).error().code == errc::shape_mismatch);
+    CHECK(select({.multiple = 0}, {1, 1}).error().code == errc::invalid_argument);
+    s.scores[5] = std::numeric_limits<float>::quiet_NaN();
+    CHECK(select({}, {1, 1}).error().code == errc::not_a_number);
+    CHECK(s.kept == before);
+}
+
 TEST_CASE("of equal scores the first stays") {
     scored_layers s(1.0f, 1.0f);
     std::fill(s.scores.begin(), s.scores.end(), 1.0f);

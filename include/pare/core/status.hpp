@@ -23,7 +23,7 @@ enum class errc : std::uint8_t {
     pattern_violated,     ///< a mask does not have the pattern it is packed for
     buffer_too_small,     ///< the caller's memory is smaller than required_bytes()
     out_of_memory,        ///< an allocation failed
-    io_failure,           ///< the operating system refused a file operation
+    io_failure,           ///< the operating system refused a file operation, or a driver a call
     malformed_file,       ///< a file breaks the rules of its format
     not_found,            ///< no tensor of that name
     wrong_type,           ///< the stored tensor has another dtype or format

@@ -58,17 +58,29 @@ class tap_columns {
         at_begin_ = begin_ * stride_ + tap - left;
     }
 
-    /// to[i] = what output column first + i sees of the row, zero beyond it.
-    void copy(const float* row, std::size_t first, std::size_t n, float* to) const noexcept {
-        const auto place = [&](std::size_t column) {  // of an output column in `to`
+    /// Output columns next to each other: the first see zeros, those from begin to end the row, the
+    /// others zeros.
+    struct piece {
+        std::size_t begin, end, n;
+        std::size_t at;  // what `begin` sees
+    };
+    piece of(std::size_t first, std::size_t n) const noexcept {
+        const auto place = [&](std::size_t column) {
             return column < first ? 0 : column - first < n ? column - first : n;
         };
         const std::size_t begin = place(begin_), end = place(end_);
-        fill_zeros(to, begin);
-        if (begin < end)
-            copy_every(stride_, row + at_begin_ + (first + begin - begin_) * stride_, end - begin,
-                       to + begin);
-        fill_zeros(to + end, n - end);
+        return {begin, end, n, at_begin_ + (first + begin - begin_) * stride_};
+    }
+
+    /// to[i] = what output column first + i of the piece sees of the row.
+    void copy(const float* row, const piece& p, float* to) const noexcept {
+        if (p.begin > 0) fill_zeros(to, p.begin);
+        copy_seen(row, p, to);
+        if (p.end < p.n) fill_zeros(to + p.end, p.n - p.end);
+    }
+    /// The same without the zeros.
+    void copy_seen(const float* row, const piece& p, float* to) const noexcept {
+        if (p.begin < p.end) copy_every(stride_, row + p.at, p.end - p.begin, to + p.begin);
     }
 
   private:
@@ -83,12 +95,15 @@ inline void gather_rows(const window& over, extent_2d in, const float* map, exte
                         std::size_t first, std::size_t n, float* to) noexcept {
     const std::size_t width = over.outputs(in).width;
     const tap_columns columns(tap.width, over, in.width);
+    const tap_columns::piece whole = columns.of(0, width);
     std::size_t row = first / width, col = first % width;
     for (; n > 0; ++row, col = 0) {
         const std::size_t piece = width - col < n ? width - col : n;
         const std::size_t y = row * over.stride.height + tap.height;  // from the zeros on
         if (y < over.around.top || y >= over.around.top + in.height) fill_zeros(to, piece);
-        else columns.copy(map + (y - over.around.top) * in.width, col, piece, to);
+        else
+            columns.copy(map + (y - over.around.top) * in.width,
+                         piece == width ? whole : columns.of(col, piece), to);
         to += piece, n -= piece;
     }
 }
@@ -118,10 +133,20 @@ inline void gather_shifted(const window& over, extent_2d in, const float* map, e
     }
 }
 
+/// For maps of one output pixel, that of a fully connected layer: to[i] is seen of image first + i.
+inline void gather_images(const window& over, const maps<const float>& x, std::size_t channel,
+                          extent_2d tap, std::size_t first, std::size_t n, float* to) noexcept {
+    const std::size_t row = tap.height - over.around.top, col = tap.width - over.around.left;
+    if (row >= x.extent(2) || col >= x.extent(3)) return fill_zeros(to, n);  // above, left: huge
+    const float* const from = &x(first, channel, row, col);
+    for (std::size_t i = 0; i < n; ++i) to[i] = from[i * x.stride(0)];
+}
+
 /// The pixels of all images one after the other.
 inline void gather_tap(const window& over, const maps<const float>& x, std::size_t channel,
                        extent_2d tap, std::size_t first, std::size_t n, float* to) noexcept {
     const extent_2d in = map_of(x), out = over.outputs(in);
+    if (area(out) == 1) return gather_images(over, x, channel, tap, first, n, to);
     const auto gather =
         area(over.stride) == 1 && out.width == in.width ? gather_shifted : gather_rows;
     for (std::size_t p = first, end = first + n; p < end;) {

@@ -47,10 +47,11 @@ std::span<const std::uint32_t> lowest_token(const Policy& p, std::size_t tokens,
     for (const ledger_row* row = head.first; row != nullptr;
          row = row->next, first += block_tokens) {
         ask_ahead(*row);
-        // Copies, 32 of each: loops that compilers turn into vectors without being asked to.
-        alignas(64) std::array<float, block_tokens> attention = row->attention, scores;
-        alignas(64) std::array<std::uint32_t, block_tokens> positions = row->positions, ranks;
-        p.scorer.score({attention, positions, now}, scores);
+        // 32 of each, in loops that compilers turn into vectors without being asked to.
+        alignas(64) std::array<float, block_tokens> scores;
+        alignas(64) std::array<std::uint32_t, block_tokens> ranks;
+        const std::array<std::uint32_t, block_tokens>& positions = row->positions;
+        p.scorer.score({row->attention, positions, now}, scores);
         for (std::size_t t = 0; t < block_tokens; ++t)
             ranks[t] = rank_of(scores[t]) | (positions[t] - sinks < n_others ? 0u : kept_anyway);
         keep_ranges(p, positions, ranks);

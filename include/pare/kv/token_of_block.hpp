@@ -7,6 +7,7 @@
 #include "codes.hpp"
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -127,12 +128,36 @@ struct token_of_block {
         set_scale(0, other.scale(0));
         with_element(type, [&]<element E>() {
             constexpr std::size_t deep = depth_of(E), bytes = block_layout::lane_bytes(E);
+            std::byte* to = at<E>(0).at;
+            const std::byte* from = other.at<E>(0).at;
             if (is_key)  // a lane is one token's
-                for (std::size_t c = 0; c < head_dim; c += deep)
-                    std::memcpy(at<E>(c).at, other.at<E>(c).at, bytes);
+                for (std::size_t c = 0; c < head_dim; c += deep) {
+                    std::memcpy(to, from, bytes);
+                    to += block_layout::group_bytes(E), from += block_layout::group_bytes(E);
+                }
+            else if constexpr (deep == 1) std::memcpy(to, from, head_dim * bytes);
             else
-                for (std::size_t c = 0; c < head_dim; ++c) copy<E>(other.at<E>(c), at<E>(c));
+                copy_in_words(row, bit_in_word(token % deep), other.row,
+                              bit_in_word(other.token % deep), levels_of(E), head_dim);
         });
+    }
+
+  private:
+    // Where number k of a lane begins in its four bytes, taken as a word.
+    static unsigned bit_in_word(std::size_t k) noexcept {
+        constexpr bool little = std::endian::native == std::endian::little;
+        return static_cast<unsigned>((little ? k % 4 : 3 - k % 4) * 8 + k / 4 * 4);
+    }
+    // One number of each lane: a loop that compilers turn into vectors.
+    static void copy_in_words(std::byte* to, unsigned to_bit, const std::byte* from,
+                              unsigned from_bit, std::uint32_t levels, std::size_t n) noexcept {
+        for (std::size_t c = 0; c < n; ++c) {
+            std::uint32_t word, source;
+            std::memcpy(&word, to + c * sizeof(word), sizeof(word));
+            std::memcpy(&source, from + c * sizeof(word), sizeof(word));
+            word = (word & ~(levels << to_bit)) | (source >> from_bit & levels) << to_bit;
+            std::memcpy(to + c * sizeof(word), &word, sizeof(word));
+        }
     }
 };
 

@@ -5,8 +5,8 @@
 
 #include "../core/dtype.hpp"
 #include "channel_graph.hpp"
+#include "removal_order.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -34,136 +34,56 @@ struct channel_selection {
     status select(const channel_graph& graph, std::span<const float> scores,
                   std::span<const std::uint32_t> pools,
                   std::span<std::uint8_t> kept) const noexcept;
-};
 
-namespace detail {
-
-/// The classes that may leave, in the order in which they do, and how many a group can spare.
-class removal_order {
-  public:
-    static result<removal_order> make(const channel_graph& graph, std::span<const float> scores,
-                                      std::span<const std::uint32_t> pools,
-                                      const channel_selection& s) noexcept;
-
-    std::size_t size() const noexcept { return order_.size(); }
-
-    /// Without the first n, but for those that rounding brings back.
-    void keep(std::size_t n, std::span<std::uint8_t> kept) noexcept;
+    /// As many classes of each group as it is told, the best ones, whatever `share` says: widths
+    /// that come from elsewhere. Offline as select().
+    /// @param counts  (groups) of classes that stay; more where `multiple` and `least` ask for it
+    /// @return as select()
+    status select_counts(const channel_graph& graph, std::span<const float> scores,
+                         std::span<const std::size_t> counts,
+                         std::span<std::uint8_t> kept) const noexcept;
 
   private:
-    struct group {
-        std::size_t size, unit, least, leaving;
-    };
-
-    const channel_graph* graph_ = nullptr;
-    buffer<std::uint32_t> order_;
-    buffer<group> groups_;
+    status check(const channel_graph& graph, std::span<const float> scores,
+                 std::span<const std::uint8_t> kept) const noexcept;
 };
 
-inline std::size_t greatest_divisor(std::size_t a, std::size_t b) noexcept {
-    while (b != 0) {
-        const std::size_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
+inline status channel_selection::check(const channel_graph& graph, std::span<const float> scores,
+                                       std::span<const std::uint8_t> kept) const noexcept {
+    const bool finite = is_finite(share) && is_finite(least);
+    if (!finite || share < 0.0 || share >= 1.0 || least < 0.0f || least > 1.0f || multiple == 0)
+        return error{errc::invalid_argument, "channel_selection: a parameter is out of range"};
+    if (scores.size() != graph.n_classes() || kept.size() != graph.n_classes())
+        return error{errc::shape_mismatch, "channel_selection: a score and a flag for each class"};
+    for (std::size_t c = 0; c < scores.size(); ++c)
+        if (!is_finite(scores[c])) return error{errc::not_a_number, "a score is not finite", c};
+    return {};
 }
 
-// The fewest classes with these members that have a multiple of channels in each operation.
-inline std::size_t classes_of(std::size_t multiple, std::span<const channel> members) noexcept {
-    std::size_t unit = 1;  // divides multiple
-    for (std::size_t i = 0, run = 1; i < members.size(); ++i, ++run) {
-        if (i + 1 < members.size() && members[i + 1].operation == members[i].operation) continue;
-        const std::size_t needed = multiple / greatest_divisor(multiple, run);
-        unit *= needed / greatest_divisor(unit, needed);
-        run = 0;
-    }
-    return unit;
+inline status channel_selection::select_counts(const channel_graph& graph,
+                                               std::span<const float> scores,
+                                               std::span<const std::size_t> counts,
+                                               std::span<std::uint8_t> kept) const noexcept {
+    if (const status ok = check(graph, scores, kept); !ok) return ok;
+    if (counts.size() != graph.n_groups())
+        return error{errc::shape_mismatch, "channel_selection: a count for each group"};
+    auto pools = buffer<std::uint32_t>::make(graph.n_groups());  // one: ranks are within groups
+    if (!pools) return pools.error();
+    auto order = detail::removal_order::make(graph, scores, pools->span(), multiple, least);
+    if (!order) return order.error();
+    order->keep_counts(counts, kept);
+    return {};
 }
-
-inline result<removal_order> removal_order::make(const channel_graph& graph,
-                                                 std::span<const float> scores,
-                                                 std::span<const std::uint32_t> pools,
-                                                 const channel_selection& s) noexcept {
-    struct place {
-        std::uint64_t rank, of;
-    };
-    removal_order made;
-    made.graph_ = &graph;
-    buffer<place> places;
-    buffer<std::uint64_t> pool_sizes;
-    bool ok = true;
-    std::size_t n = 0;
-    for (std::size_t c = 0; c < graph.n_classes(); ++c) n += graph.group(c) != channel_graph::fixed;
-    make_array(made.order_, n, ok);
-    make_array(made.groups_, graph.n_groups(), ok);
-    make_array(places, graph.n_classes(), ok);
-    make_array(pool_sizes, graph.n_groups(), ok);
-    if (!ok) return error{errc::out_of_memory, "channel_selection: an allocation failed"};
-
-    std::uint32_t* const order = made.order_.data();
-    n = 0;
-    for (std::uint32_t c = 0; c < graph.n_classes(); ++c) {
-        if (graph.group(c) == channel_graph::fixed) continue;
-        order[n++] = c;
-        ++pool_sizes[pools[graph.group(c)]];
-        group& g = made.groups_[graph.group(c)];
-        if (g.size++ == 0) g.unit = classes_of(s.multiple, graph.members(c));
-    }
-    for (group& g : made.groups_.span()) {
-        const auto least = static_cast<std::size_t>(static_cast<float>(g.size) * s.least + 0.5f);
-        g.least = least == 0 ? 1 : least;
-    }
-    const auto pool = [&](std::uint32_t c) { return pools[graph.group(c)]; };
-    std::sort(order, order + n, [&](std::uint32_t a, std::uint32_t b) {
-        if (pool(a) != pool(b)) return pool(a) < pool(b);
-        return scores[a] != scores[b] ? scores[a] < scores[b] : a > b;
-    });
-    std::uint64_t rank = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        rank = i > 0 && pool(order[i]) == pool(order[i - 1]) ? rank + 1 : 1;
-        places[order[i]] = {rank, pool_sizes[pool(order[i])]};
-    }
-    std::sort(order, order + n, [&](std::uint32_t a, std::uint32_t b) {
-        const std::uint64_t x = places[a].rank * places[b].of, y = places[b].rank * places[a].of;
-        return x != y ? x < y : pool(a) < pool(b);
-    });
-    return made;
-}
-
-inline void removal_order::keep(std::size_t n, std::span<std::uint8_t> kept) noexcept {
-    for (group& g : groups_.span()) g.leaving = 0;
-    for (std::size_t i = 0; i < n; ++i) ++groups_[graph_->group(order_[i])].leaving;
-    for (group& g : groups_.span()) {
-        std::size_t stay = g.size - g.leaving;
-        if (stay < g.least) stay = g.least;
-        if (const std::size_t beyond = stay % g.unit; beyond > 0) stay += g.unit - beyond;
-        g.leaving = stay < g.size ? g.size - stay : 0;
-    }
-    for (std::uint8_t& k : kept) k = 1;
-    for (std::size_t i = 0; i < n; ++i)  // within a group the worst are first
-        if (group& g = groups_[graph_->group(order_[i])]; g.leaving > 0) {
-            kept[order_[i]] = 0;
-            --g.leaving;
-        }
-}
-
-}  // namespace detail
 
 inline status channel_selection::select(const channel_graph& graph, std::span<const float> scores,
                                         std::span<const std::uint32_t> pools,
                                         std::span<std::uint8_t> kept) const noexcept {
-    const bool finite = is_finite(share) && is_finite(least);
-    if (!finite || share < 0.0 || share >= 1.0 || least < 0.0f || least > 1.0f || multiple == 0)
-        return error{errc::invalid_argument, "channel_selection: a parameter is out of range"};
-    if (scores.size() != graph.n_classes() || kept.size() != graph.n_classes() ||
-        pools.size() != graph.n_groups())
-        return error{errc::shape_mismatch, "a score and a flag for each class, a pool per group"};
-    for (std::size_t c = 0; c < scores.size(); ++c)
-        if (!is_finite(scores[c])) return error{errc::not_a_number, "a score is not finite", c};
+    if (const status ok = check(graph, scores, kept); !ok) return ok;
+    if (pools.size() != graph.n_groups())
+        return error{errc::shape_mismatch, "channel_selection: a pool for each group"};
     for (const std::uint32_t p : pools)
         if (p >= graph.n_groups()) return error{errc::invalid_argument, "no such pool", p};
-    auto order = detail::removal_order::make(graph, scores, pools, *this);
+    auto order = detail::removal_order::make(graph, scores, pools, multiple, least);
     auto tried = buffer<std::uint8_t>::make(graph.n_classes());
     if (!order) return order.error();
     if (!tried) return tried.error();

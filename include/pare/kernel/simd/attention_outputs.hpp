@@ -170,6 +170,7 @@ std::size_t attention_pass::add_scores(const kv::tier_rows& tier, std::size_t se
             continue;
         }
         const float* const kept = tapped_ + segment * n_rows_ * (segment_tokens + 1);
+        prefetch(row->ahead, 0);  // its links: a pass later they have left the second level
         prefetch(row->ahead, 64);
         prefetch(row->ahead, 128);
         if (block == 0) {

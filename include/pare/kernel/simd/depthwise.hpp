@@ -33,6 +33,7 @@ class depthwise {
         plane_.width = block_.width + reach_.width;
         block_.height = lesser(out.height, room_ / plane_.width - reach_.height);
         plane_.height = block_.height + reach_.height;
+        one_block_ = block_ == out;
         for (std::size_t ky = 0, i = 0; ky < over.kernel.height; ++ky)
             for (std::size_t kx = 0; kx < over.kernel.width; ++kx, ++i)
                 offsets_[i] = plane(ky % over.stride.height, kx % over.stride.width) +
@@ -44,7 +45,8 @@ class depthwise {
         return n_taps() <= max_taps && (1 + reach_.height) * (1 + reach_.width) <= room_;
     }
 
-    /// y = x under the filter (kernel.height * kernel.width) of a channel. @pre fits()
+    /// y = x under the filter (kernel.height * kernel.width) of a channel; x has the same extents
+    /// in all calls. @pre fits()
     void run(const float* filter, matrix_view<const float> x, matrix_view<float> y,
              std::size_t channel, const kernel::epilogue& after) noexcept {
         for (std::size_t row = 0; row < y.rows(); row += block_.height)
@@ -76,17 +78,21 @@ class depthwise {
         for (std::size_t py = 0; py < phases_.height; ++py)
             for (std::size_t px = 0; px < phases_.width; ++px) {
                 const kernel::detail::tap_columns columns(px, over_, x.cols());
+                const auto piece = columns.of(col, plane_.width);
                 float* to = &inputs_[plane(py, px)];
                 for (std::size_t i = 0; i < plane_.height; ++i, to += plane_.width) {
                     const std::size_t v =
                         (row + i) * over_.stride.height + py;  // from the zeros on
-                    if (v < over_.around.top || v >= over_.around.top + x.rows())
-                        kernel::detail::fill_zeros(to, plane_.width);
-                    else columns.copy(&x(v - over_.around.top, 0), col, plane_.width, to);
+                    const bool seen = v >= over_.around.top && v < over_.around.top + x.rows();
+                    if (seen && framed_) columns.copy_seen(&x(v - over_.around.top, 0), piece, to);
+                    else if (seen) columns.copy(&x(v - over_.around.top, 0), piece, to);
+                    else if (!framed_) kernel::detail::fill_zeros(to, plane_.width);
                 }
             }
         // The last vectors read beyond.
-        kernel::detail::fill_zeros(&inputs_[plane(phases_.height - 1, phases_.width)], at_once);
+        if (!framed_)
+            kernel::detail::fill_zeros(&inputs_[plane(phases_.height - 1, phases_.width)], at_once);
+        framed_ = one_block_;
     }
 
     // The block's outputs, rows plane_.width apart. Taps: their number, 0 where it is any.
@@ -123,6 +129,7 @@ class depthwise {
     kernel::extent_2d reach_;   // rows and columns of a plane beyond those of the outputs
     std::size_t room_;          // of a plane
     kernel::extent_2d block_, plane_;
+    bool one_block_ = false, framed_ = false;    // the zeros of one block serve all maps
     std::array<std::size_t, max_taps> offsets_;  // of what taps see of output (0, 0)
     alignas(64) std::array<float, floats + at_once> inputs_, outputs_;
 };
