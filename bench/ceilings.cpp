@@ -3,12 +3,6 @@
 #include "harness.hpp"
 #include "peaks.hpp"
 
-#ifndef PARE_NO_XSIMD
-#include <pare/kernel/simd/code_dot.hpp>
-#else
-#define PARE_HAS_CODE_DOT 0
-#endif
-
 #include <array>
 #include <cstdint>
 #include <limits>
@@ -22,26 +16,11 @@ void fma_peak(benchmark::State& state, int threads) {
     state.counters["flops"] = 2.0 * static_cast<double>(chained_multiply_adds) * threads;
 }
 
-#if PARE_HAS_CODE_DOT
-/// Chains in bytes: sums of products of unsigned with signed ones. An operation counts as two, as
-/// a multiplication and an addition do.
+#if PARE_HAS_SIMD
+/// An operation counts as two, as a multiplication and an addition do.
 void dot_peak(benchmark::State& state, int threads) {
-    using pare::simd::veci, pare::simd::word_sums;
-    for (auto _ : state)
-        on_threads(threads, [](int) {
-            std::array<word_sums, n_chains> sums;
-            unrolled<n_chains>([&](auto c) { sums[c] = word_sums{} + static_cast<int>(c); });
-            std::uint32_t codes = 0x01020304, parts = 0x0102ff04;
-            keep_secret(codes);
-            keep_secret(parts);
-            const veci a(codes), b(parts);
-            for (std::size_t i = 0; i < fma_steps; ++i)
-                unrolled<n_chains>([&](auto c) { sums[c] = pare::simd::dot(sums[c], a, b); });
-            std::array<batch, n_chains> floats;
-            unrolled<n_chains>([&](auto c) { floats[c] = pare::simd::to_floats(sums[c]); });
-            keep(floats);
-        });
-    state.counters["flops"] = 2.0 * static_cast<double>(n_chains * lanes * 4 * fma_steps) * threads;
+    for (auto _ : state) on_threads(threads, [](int) { byte_product_chains(); });
+    state.counters["flops"] = 2.0 * static_cast<double>(chained_byte_products) * threads;
 }
 #endif
 
@@ -82,7 +61,7 @@ void register_ceilings() {
         const std::string suffix = '/' + std::to_string(threads);
         add_benchmark("ceiling/fma/f32" + suffix, threads,
                       [threads](benchmark::State& state) { fma_peak(state, threads); });
-#if PARE_HAS_CODE_DOT
+#if PARE_HAS_SIMD
         add_benchmark("ceiling/dot/i8" + suffix, threads,
                       [threads](benchmark::State& state) { dot_peak(state, threads); });
 #endif

@@ -3,6 +3,7 @@
 #ifndef PARE_BENCH_PEAKS_HPP
 #define PARE_BENCH_PEAKS_HPP
 
+#include <pare/kernel/simd/byte_products.hpp>
 #include <pare/kernel/simd/vec.hpp>
 
 #include <array>
@@ -82,6 +83,26 @@ inline void multiply_add_chains() {
         unrolled<n_chains>([&](auto c) { sums[c] = multiply_add(sums[c], a, b); });
     keep(sums);
 }
+
+#if PARE_HAS_SIMD
+inline constexpr std::size_t chained_byte_products = 4 * chained_multiply_adds;
+
+/// The same of bytes.
+inline void byte_product_chains() {
+    using pare::simd::veci, pare::simd::word_sums;
+    std::array<word_sums, n_chains> sums;
+    unrolled<n_chains>([&](auto c) { sums[c] = word_sums{} + static_cast<int>(c); });
+    std::uint32_t codes = 0x01020304, parts = 0x0102ff04;
+    keep_secret(codes);
+    keep_secret(parts);
+    const veci a(codes), b(parts);
+    for (std::size_t i = 0; i < fma_steps; ++i)
+        unrolled<n_chains>([&](auto c) { sums[c] = pare::simd::add_products(sums[c], a, b); });
+    std::array<batch, n_chains> floats;
+    unrolled<n_chains>([&](auto c) { floats[c] = pare::simd::to_floats(sums[c]); });
+    keep(floats);
+}
+#endif
 
 /// Reads n numbers as `Streams` streams side by side, each prefetched `Ahead` bytes (0: not at
 /// all). Whole numbers: their sum takes as long whatever the bytes mean.

@@ -5,6 +5,7 @@
 
 #include "error.hpp"
 #include "grammar.hpp"
+#include "recipe.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -50,6 +51,19 @@ inline const CLI::Validator thread_counts = in_range(1, 1024);
 inline void add_threads(CLI::App& app, std::size_t& threads) {
     threads = std::max(1u, std::thread::hardware_concurrency());
     app.add_option("--threads", threads, "Threads")->capture_default_str()->check(thread_counts);
+}
+
+/// --activations
+inline void add_activations(CLI::App& app, activation_kind& kind) {
+    app.add_option_function<std::string>(
+           "--activations",
+           [&kind](const std::string& name) {
+               kind = name == "i8" ? activation_kind::i8 : activation_kind::f32;
+           },
+           "What compressed layers multiply: f32 (default), or i8, whole numbers with a scale per "
+           "token, where weights are i8, i4 or i2, all of them, 1:4, 2:4 or hinm of these; other "
+           "layers stay with f32")
+        ->check(CLI::IsMember({"f32", "i8"}));
 }
 
 /// @return false when the command line asks for help, which is then printed. @throws usage_error

@@ -25,11 +25,17 @@ class linear {
     virtual ~linear() = default;
     /// y (tokens, out_features) = x (tokens, in_features) W^T + bias (none when empty).
     virtual void apply(pare::matrix_view<const float> x, pare::matrix_view<float> y,
-                       std::span<const float> bias, pare::thread_pool& run) const = 0;
-    /// y = x convolved with the layer's rows, flattened as OIHW; see pare::convolve.
+                       std::span<const float> bias, pare::thread_pool& run,
+                       activation_kind inputs = activation_kind::f32) const = 0;
+    /// y = x convolved with the layer's rows, flattened as OIHW; see pare::convolve. Of whole
+    /// numbers, what an output pixel sees is a token. @pre the images of y lie side by side
     virtual void convolve(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
                           std::span<float> workspace, pare::thread_pool& run,
-                          const pare::epilogue& after) const = 0;
+                          const pare::epilogue& after,
+                          activation_kind inputs = activation_kind::f32) const = 0;
+    /// Whether inputs of 8 bits stay so: its weights are whole numbers, and its pattern has a
+    /// kernel.
+    virtual bool multiplies_integers() const = 0;
     virtual const pare::layer_report& report() const = 0;
     /// Adds the packed weights, which must live until out.commit(). @throws failure
     virtual void save(pare::io::safetensors_writer& out, const std::string& name) const = 0;

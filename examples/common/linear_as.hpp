@@ -4,11 +4,13 @@
 #define PARE_EXAMPLES_COMMON_LINEAR_AS_HPP
 
 #include "error.hpp"
+#include "integer_inputs.hpp"
 #include "linear.hpp"
 
 #include <pare/io/compressed.hpp>
 #include <pare/kernel/convolution.hpp>
 #include <pare/kernel/gemm.hpp>
+#include <pare/kernel/integer_products.hpp>
 #include <pare/kernel/transpose.hpp>
 #include <pare/prune/block.hpp>
 #include <pare/prune/flex_hinm.hpp>
@@ -64,18 +66,19 @@ bool any_compiled_hinm(Visitor visit) {
 template <bool Coded, class Visitor>
 bool any_compiled_v_n_m([[maybe_unused]] Visitor visit) {
     using namespace pare::prune;
-    if constexpr (Coded) return false;
-    const auto any_tile = [&]<int N, int M>(n_m<N, M>) {
+    [[maybe_unused]] const auto any_tile = [&]<int N, int M>(n_m<N, M>) {
         return visit(v_n_m<16, N, M>{}) || visit(v_n_m<32, N, M>{}) || visit(v_n_m<64, N, M>{});
     };
-    return any_tile(n_m<2, 8>{}) || any_tile(n_m<2, 16>{});
+    if constexpr (Coded) return false;
+    else return any_tile(n_m<2, 8>{}) || any_tile(n_m<2, 16>{});
 }
 template <bool Coded, class Visitor>
 bool any_compiled_flex_hinm([[maybe_unused]] Visitor visit) {
     using namespace pare::prune;
     if constexpr (Coded) return false;
-    return visit(flex_hinm<2, 4, 8>{}) || visit(flex_hinm<2, 4, 16>{}) ||
-           visit(flex_hinm<2, 4, 32>{}) || visit(flex_hinm<2, 4, 64>{});
+    else
+        return visit(flex_hinm<2, 4, 8>{}) || visit(flex_hinm<2, 4, 16>{}) ||
+               visit(flex_hinm<2, 4, 32>{}) || visit(flex_hinm<2, 4, 64>{});
 }
 
 /// Blocks of R rows, all else about them chosen at run time: it is the rows that a packed layer
@@ -214,7 +217,14 @@ class packed_linear final : public linear {
         : weights_(weights), report_(report), owner_(std::move(owner)) {}
 
     void apply(pare::matrix_view<const float> x, pare::matrix_view<float> y,
-               std::span<const float> bias, pare::thread_pool& run) const override {
+               std::span<const float> bias, pare::thread_pool& run,
+               activation_kind inputs) const override {
+        if constexpr (pare::kernel::integer_weights<Layout>)
+            if (inputs == activation_kind::i8 && multiplies_integers()) {
+                const auto tokens = integer_inputs_.of(x, run);
+                value_of(pare::gemm(weights_, tokens, y, run, {.bias = bias}), "a linear layer");
+                return;
+            }
         if (pare::packed::hinm_weights<Layout> && x.rows() > 1 && x.row_stride() != 1) {
             by_feature_.resize(x.rows() * x.cols());
             const auto copy =
@@ -225,9 +235,17 @@ class packed_linear final : public linear {
         value_of(pare::gemm(weights_, x, y, run, {.bias = bias}), "a linear layer");
     }
     void convolve(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
-                  std::span<float> workspace, pare::thread_pool& run,
-                  const pare::epilogue& after) const override {
+                  std::span<float> workspace, pare::thread_pool& run, const pare::epilogue& after,
+                  activation_kind inputs) const override {
+        if constexpr (pare::kernel::integer_weights<Layout>)
+            if (inputs == activation_kind::i8 && multiplies_integers())
+                return convolve_integers(over, x, y, run, after);
         value_of(pare::convolve(weights_, over, x, y, workspace, run, after), "a convolution");
+    }
+    bool multiplies_integers() const override {
+        if constexpr (pare::kernel::integer_weights<Layout>)
+            return pare::has_integer_kernel(weights_);
+        else return false;
     }
     const pare::layer_report& report() const override { return report_; }
     void save(pare::io::safetensors_writer& out, const std::string& name) const override {
@@ -235,10 +253,25 @@ class packed_linear final : public linear {
     }
 
   private:
+    // By tiles of pixels, whose patches stay in a cache.
+    void convolve_integers(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
+                           pare::thread_pool& run, const pare::epilogue& after) const {
+        constexpr std::size_t tile = 252;  // whole groups of the kernel's twelve tokens
+        const std::size_t pixels = y.extent(0) * y.extent(2) * y.extent(3);
+        const pare::matrix_view<float> out(y.data_handle(), y.extent(1), pixels, y.stride(1));
+        for (std::size_t p = 0; p < pixels; p += tile) {
+            const std::size_t n = pixels - p < tile ? pixels - p : tile;
+            value_of(pare::gemm(weights_, integer_inputs_.of(over, x, p, n, run),
+                                out.block(0, p, out.rows(), n).transposed(), run, after),
+                     "a convolution");
+        }
+    }
+
     Layout weights_;
     pare::layer_report report_;
     std::shared_ptr<const void> owner_;
     mutable std::vector<float> by_feature_;  // the input, where the layer wants it so
+    mutable integer_inputs integer_inputs_;
 };
 
 /// A scale rule chosen at run time.

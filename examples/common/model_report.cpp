@@ -117,6 +117,17 @@ std::string layer_section(std::span<const model_layers> models) {
     return html::section("Layers", content);
 }
 
+std::string method_of(const recipe& r, double sparsity) {
+    std::string method = "every weight";
+    if (sparsity > 0.0) {
+        method = "magnitude";
+        if (r.saliency == saliency_kind::wanda) method = "wanda";
+        if (r.saliency == saliency_kind::optimal_brain) method = "optimal brain";
+        if (r.pattern == pattern_kind::dense) method = "some weights pruned";
+    }
+    return r.gptq ? method + ", gptq" : method;
+}
+
 const axis bits_per_weight{.name = "bits per weight", .from_zero = true};
 
 std::string front_chart(std::span<const trade> trades, const axis& cost, const axis& quality,
@@ -127,17 +138,21 @@ std::string front_chart(std::span<const trade> trades, const axis& cost, const a
     std::ranges::stable_sort(sorted, [&](const trade& a, const trade& b) {
         return a.cost < b.cost || (a.cost == b.cost && badness(a) < badness(b));
     });
-    std::vector<curve> curves{
-        {.name = "every weight", .drawn = curve::look::points},
-        {.name = "some weights pruned", .drawn = curve::look::points},
-        {.name = "none costs less and is better", .drawn = curve::look::reference}};
+    std::vector<curve> curves;
+    for (const trade& t : trades)  // in the order of the legend
+        if (std::isfinite(t.quality) &&
+            std::ranges::find(curves, t.method, &curve::name) == curves.end())
+            curves.push_back({.name = t.method, .drawn = curve::look::points});
+    curve front{.name = "none costs less and is better", .drawn = curve::look::reference};
     double least = HUGE_VAL;
     for (const trade& t : sorted) {
         const bool on_front = badness(t) < least;
         least = std::min(least, badness(t));
-        curves[t.sparse ? 1 : 0].points.push_back({t.cost, t.quality, t.recipe, on_front});
-        if (on_front) curves[2].points.push_back({t.cost, t.quality});
+        std::ranges::find(curves, t.method, &curve::name)
+            ->points.push_back({t.cost, t.quality, t.recipe, on_front});
+        if (on_front) front.points.push_back({t.cost, t.quality});
     }
+    curves.push_back(std::move(front));
     return chart(curves, cost, quality, size);
 }
 

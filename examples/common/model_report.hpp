@@ -4,6 +4,7 @@
 #define PARE_EXAMPLES_COMMON_MODEL_REPORT_HPP
 
 #include "chart.hpp"
+#include "recipe.hpp"
 
 #include <pare/compress.hpp>
 
@@ -44,9 +45,13 @@ std::string layer_section(std::span<const model_layers> models);
 struct trade {
     std::string recipe;
     double cost;
-    double quality;  ///< not finite: left out
-    bool sparse;     ///< some weights are pruned, else all are there
+    double quality;      ///< not finite: left out
+    std::string method;  ///< those of one are drawn alike
 };
+
+/// What chose the weights that are kept and what rounded them: "every weight", "wanda, gptq".
+/// @param sparsity  of the layers
+std::string method_of(const recipe& r, double sparsity);
 
 extern const axis bits_per_weight;
 

@@ -53,6 +53,13 @@ enum class scope_kind : std::uint8_t {
     pre_cropping  ///< as SynFlow thins out the weights of layers
 };
 
+/// What the inputs of a layer become before they meet its weights: how a model runs, not what its
+/// file holds.
+enum class activation_kind : std::uint8_t {
+    f32,
+    i8  ///< whole numbers and a scale per token, where the layer has a product of these
+};
+
 /// Channels that leave a network as a whole, before anything is done to the weights of others.
 struct channel_recipe {
     criterion_kind criterion = criterion_kind::l1;

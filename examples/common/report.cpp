@@ -28,6 +28,14 @@ pare::layer_report total_of(std::span<const pare::layer_report> layers) {
     return all;
 }
 
+std::string name_with_inputs(const std::string& recipe, std::size_t n_integer,
+                             std::size_t n_layers) {
+    if (n_integer == 0) return recipe;
+    if (n_integer == n_layers) return recipe + ", i8 inputs";
+    return recipe + ", i8 inputs of " + std::to_string(n_integer) + " of " +
+           std::to_string(n_layers) + " layers";
+}
+
 std::string verdict(const std::string& recipe, std::span<const speed_ratio> speeds, double bytes) {
     constexpr double noticeable = 0.05;  // of a speed: less is within the noise of such runs
     bool faster = false, slower = false;

@@ -8,6 +8,7 @@
 #include <pare/compress.hpp>
 
 #include <nlohmann/json_fwd.hpp>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,10 @@ namespace tools {
 
 /// Of several layers together: `sparsity` and `retained` are means weighted by weights.
 pare::layer_report total_of(std::span<const pare::layer_report> layers);
+
+/// What tables call a recipe of whose layers some take whole numbers, see activation_kind.
+std::string name_with_inputs(const std::string& recipe, std::size_t n_integer,
+                             std::size_t n_layers);
 
 /// A speed over that of the dense model.
 struct speed_ratio {

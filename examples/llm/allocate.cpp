@@ -6,6 +6,7 @@
 #include "evaluate.hpp"
 
 #include <pare/allocate/evo_press.hpp>
+#include <pare/allocate/greedy.hpp>
 
 #include <algorithm>
 #include <map>
@@ -26,8 +27,8 @@ struct sample {
 }  // namespace
 
 allocation allocate(std::span<const model* const> from, const model& dense, const windows& text,
-                    std::uint64_t bytes, std::chrono::nanoseconds deadline, std::uint64_t seed,
-                    model& mixed, const std::function<void()>& told) {
+                    std::uint64_t bytes, const allocation_search& how, model& mixed,
+                    const std::function<void()>& told) {
     const std::size_t n_layers = dense.shape().n_layers * n_slots;
     const auto place = [](std::size_t l) {
         return std::pair(l / n_slots, static_cast<slot>(l % n_slots));
@@ -60,19 +61,23 @@ allocation allocate(std::span<const model* const> from, const model& dense, cons
         mix(levels);
         return evaluate(mixed, part.text, part.reference, [](std::size_t) {}).kl;
     };
-    const pare::allocate::evo_press search{.generations = n_generations,
-                                           .offspring = 16,
-                                           .narrowing = {{{4, 1.0 / 8}, {2, 1.0 / 2}}},
-                                           .deadline = deadline,
-                                           .seed = seed};
     allocation found;
-    found.levels.assign(n_layers, static_cast<level>(start - 1));
+    found.levels.assign(n_layers, how.greedy ? level{0} : static_cast<level>(start - 1));
     const auto observe = [&](const pare::allocate::outcome& so_far) {
         if (so_far.rounds > 0) told();
         return true;
     };
+    const auto search = [&](const auto& by) {
+        return by.search({{table.data(), n_layers, from.size()}, bytes}, found.levels, loss,
+                         observe);
+    };
     found.outcome = tools::value_of(
-        search.search({{table.data(), n_layers, from.size()}, bytes}, found.levels, loss, observe),
+        how.greedy ? search(pare::allocate::greedy{how.deadline})
+                   : search(pare::allocate::evo_press{.generations = n_generations,
+                                                      .offspring = 16,
+                                                      .narrowing = {{{4, 1.0 / 8}, {2, 1.0 / 2}}},
+                                                      .deadline = how.deadline,
+                                                      .seed = how.seed}),
         "allocation");
     mix(found.levels);
     return found;

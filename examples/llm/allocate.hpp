@@ -22,15 +22,22 @@ struct allocation {
     pare::allocate::outcome outcome;            ///< the loss is KL(dense || mixed)
 };
 
+/// How a mixture is searched for.
+struct allocation_search {
+    std::chrono::nanoseconds deadline;
+    std::uint64_t seed = 1;  ///< of evo_press
+    bool greedy = false;     ///< pare::allocate::greedy, from the smallest model on
+};
+
 /// Searches, by pare::allocate::evo_press, for the mixture of models whose text is closest to the
 /// dense one's: at most `bytes` in the linear layers. Begins with the largest model that fits.
 /// @param from   ascending in bytes, all of the same checkpoint
 /// @param mixed  a model of it too, which becomes the mixture
-/// @param told   called after each of at most n_generations
+/// @param told   called after each of at most n_generations, or steps
 /// @throws tools::failure when not even the smallest model fits
 allocation allocate(std::span<const model* const> from, const model& dense, const windows& text,
-                    std::uint64_t bytes, std::chrono::nanoseconds deadline, std::uint64_t seed,
-                    model& mixed, const std::function<void()>& told);
+                    std::uint64_t bytes, const allocation_search& how, model& mixed,
+                    const std::function<void()>& told);
 
 inline constexpr std::size_t n_generations = 400;
 

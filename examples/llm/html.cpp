@@ -24,8 +24,7 @@ std::vector<tools::trade> trades(std::span<const row> rows, double quality::*of)
     std::vector<tools::trade> all;
     for (const row& r : rows)
         if (r.kv == "full")
-            all.push_back(
-                {r.recipe, r.layers.bits_per_weight, r.quality.*of, r.layers.sparsity > 0.0});
+            all.push_back({r.recipe, r.layers.bits_per_weight, r.quality.*of, r.method});
     return all;
 }
 

@@ -111,7 +111,7 @@ void model::embed(std::span<const token> ids, matrix_view<float> x) const {
 
 void model::apply(const block& b, slot s, matrix_view<const float> x, matrix_view<float> y) const {
     const projection& p = b.linears[static_cast<std::size_t>(s)];
-    p.weights->apply(x, y, p.bias, *run_);
+    p.weights->apply(x, y, p.bias, *run_, inputs_);
 }
 
 void model::run_block(std::size_t layer, matrix_view<float> x, session& s,
@@ -162,6 +162,14 @@ void model::write_logits(matrix_view<const float> x, session& s, matrix_view<flo
     for (std::size_t t = 0; t < x.rows(); ++t)
         tools::rms_norm(x.row_span(t), final_norm_, shape().norm_eps, normed.row_span(t));
     head_->apply(normed, logits, {}, *run_);
+}
+
+std::size_t model::n_integer_layers() const {
+    if (inputs_ == tools::activation_kind::f32) return 0;
+    std::size_t n = 0;
+    for (const block& b : blocks_)
+        for (const projection& p : b.linears) n += p.weights->multiplies_integers();
+    return n;
 }
 
 const tools::linear& model::weights(std::size_t layer, slot s) const {

@@ -69,7 +69,8 @@ class session {
 };
 
 /// A Llama-architecture model whose blocks' linear layers went through a recipe, now or when its
-/// file was made. Embedding, norms and output head stay as stored. Activations are f32.
+/// file was made. Embedding, norms and output head stay as stored. Activations are f32, but for
+/// what take_inputs() says.
 class model {
   public:
     /// Called with each input of a block's linear layers, (tokens, in_features).
@@ -96,6 +97,11 @@ class model {
     void embed(std::span<const token> ids, pare::matrix_view<float> x) const;
     void run_block(std::size_t layer, pare::matrix_view<float> x, session& s,
                    const observer& seen) const;
+
+    /// What the blocks' linear layers take from now on, those that can.
+    void take_inputs(tools::activation_kind inputs) { inputs_ = inputs; }
+    /// Layers that take whole numbers.
+    std::size_t n_integer_layers() const;
 
     const tools::linear& weights(std::size_t layer, slot s) const;
     /// Shares a linear layer of another model of the same checkpoint, in place of its own.
@@ -126,6 +132,7 @@ class model {
     const checkpoint* source_;
     pare::thread_pool* run_;
     std::vector<block> blocks_;
+    tools::activation_kind inputs_ = tools::activation_kind::f32;
     std::vector<float> final_norm_;
     std::unique_ptr<tools::linear> head_;
     std::unique_ptr<rotary> rotary_;

@@ -84,11 +84,15 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_option("--allocate-seconds", o.allocate_seconds, "For the search of it, at most")
         ->capture_default_str()
         ->check(tools::in_range(0.0, 1e6));
+    app.add_flag(
+        "--allocate-greedily", o.allocate_greedily,
+        "From the smallest recipe for all, the best step per byte at a time: the baseline");
     app.add_option("--save-calibration", o.save_calibration,
                    "Write what the layers read of that text to this .safetensors file: tokens, "
                    "sums of squares, largest inputs, Gram matrices");
     app.add_option("--tokenizer", o.tokenizer, "A llama2.c tokenizer file");
     tools::add_threads(app, o.threads);
+    tools::add_activations(app, o.activations);
     app.add_option("--json", o.json, "Write the table to this file as JSON");
     app.add_option("--plot", o.plot, "Draw KL over bits per weight to this file as SVG");
     app.add_option("--html", o.html, "Write a report with charts and layers to this file");

@@ -33,10 +33,12 @@ struct options {
     std::size_t n_tokens = 128;              ///< to generate
     std::optional<std::size_t> eval_tokens;  ///< 0: all
     std::size_t threads = 1;
+    tools::activation_kind activations = tools::activation_kind::f32;
     float temperature = 0.0f;
     std::uint64_t seed = 1;
     std::optional<double> allocate;  ///< bits per weight for a mixture of the recipes
     double allocate_seconds = 30.0;
+    bool allocate_greedily = false;
     bool measure = true;  ///< make the table
 };
 

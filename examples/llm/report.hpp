@@ -19,6 +19,7 @@ namespace llm {
 /// What was measured of one recipe.
 struct row {
     std::string model, recipe, kv = "full";
+    std::string method{};  ///< see tools::method_of
     std::size_t threads = 0;
     pare::layer_report layers;  ///< of the compressed linear layers
     std::vector<tools::layer_row> each_layer;

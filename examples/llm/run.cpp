@@ -47,6 +47,11 @@ class workbench {
                                   o_.default_recipes);
     }
     const model& dense() const { return *dense_; }
+    /// Whether dense() went through the recipe: not where compressed layers take other inputs.
+    bool is_dense(const tools::recipe& recipe) const {
+        return is_dense_as_stored(recipe) &&
+               !(o_.activations != tools::activation_kind::f32 && source_.has_compressed());
+    }
     /// The best mixture of models, which went through the recipes, and says so.
     std::unique_ptr<model> allocate(std::span<const std::unique_ptr<model>> models);
     void continue_prompt(const model& m, const tools::recipe& recipe,
@@ -58,6 +63,9 @@ class workbench {
   private:
     std::unique_ptr<model> build(const tools::recipe& recipe,
                                  std::span<const block_statistics> statistics);
+    std::unique_ptr<model> build_to_run(const tools::recipe& recipe,
+                                        std::span<const block_statistics> statistics = {});
+    std::string name_of(const model& m, const tools::recipe& recipe) const;
     windows calibration_text();
     windows evaluation_text();
     windows own_text(const char* label, std::size_t n_tokens, std::uint64_t seed);
@@ -97,8 +105,21 @@ std::unique_ptr<model> workbench::build(const tools::recipe& recipe,
     return std::make_unique<model>(source_, recipe, statistics, threads_, [&] { bar.advance(); });
 }
 
+// As the options say that recipes run.
+std::unique_ptr<model> workbench::build_to_run(const tools::recipe& recipe,
+                                               std::span<const block_statistics> statistics) {
+    auto made = build(recipe, statistics);
+    made->take_inputs(o_.activations);
+    return made;
+}
+
+std::string workbench::name_of(const model& m, const tools::recipe& recipe) const {
+    return tools::name_with_inputs(recipe.text, m.n_integer_layers(),
+                                   source_.shape().n_layers * n_slots);
+}
+
 std::unique_ptr<model> workbench::compress(const tools::recipe& recipe) {
-    if (!tools::needs_calibration(recipe)) return build(recipe, {});
+    if (!tools::needs_calibration(recipe)) return build_to_run(recipe);
     const bool inverse_hessian = tools::needs_gram(recipe);
     std::vector<block_statistics>& statistics = statistics_[inverse_hessian];
     if (statistics.empty()) {
@@ -106,7 +127,7 @@ std::unique_ptr<model> workbench::compress(const tools::recipe& recipe) {
         tools::progress bar("calibrating", source_.shape().n_layers);
         statistics = calibrate(*dense_, text, inverse_hessian, [&] { bar.advance(); });
     }
-    return build(recipe, statistics);
+    return build_to_run(recipe, statistics);
 }
 
 std::unique_ptr<model> workbench::allocate(std::span<const std::unique_ptr<model>> models) {
@@ -125,15 +146,16 @@ std::unique_ptr<model> workbench::allocate(std::span<const std::unique_ptr<model
         *o_.allocate * static_cast<double>(source_.n_linear_weights()) / 8.0);
     const auto seconds = std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double>(o_.allocate_seconds));
-    auto mixed = build({}, {});
+    auto mixed = build_to_run({});
     allocation found;
     {
         tools::progress bar("allocating", n_generations);
-        found = llm::allocate(from, *dense_, text, budget, seconds, o_.seed, *mixed,
-                              [&] { bar.advance(); });
+        found = llm::allocate(from, *dense_, text, budget, {seconds, o_.seed, o_.allocate_greedily},
+                              *mixed, [&] { bar.advance(); });
     }
-    std::printf("allocated in %zu generations, %zu evaluations; KL on the calibration text %.4f\n",
-                found.outcome.rounds, found.outcome.evaluations, found.outcome.loss);
+    std::printf("allocated in %zu %s, %zu evaluations; KL on the calibration text %.4f\n",
+                found.outcome.rounds, o_.allocate_greedily ? "steps" : "generations",
+                found.outcome.evaluations, found.outcome.loss);
     const std::vector<tools::recipe> names = recipes();
     for (std::size_t l = 0; l < found.levels.size(); ++l) {
         const auto& layer = source_.linear(l / n_slots, static_cast<slot>(l % n_slots)).dense();
@@ -207,7 +229,7 @@ void workbench::continue_prompt(const model& m, const tools::recipe& recipe,
     const tokenizer words = tokenizer::for_model(source_, o_.tokenizer);
     const std::vector<token> prompt = words.encode(*o_.prompt);
     if (prompt.empty()) throw tools::usage_error("--prompt is empty");
-    std::string label = recipe.text;
+    std::string label = name_of(m, recipe);
     if (cache.tokens != 0) label += ", " + cache.recipe.text + " " + std::to_string(cache.tokens);
     std::printf("[%s] %s", label.c_str(), o_.prompt->c_str());
     token previous = prompt.back();
@@ -243,9 +265,10 @@ row workbench::measure(const model& m, const tools::recipe& recipe, const cache_
     if (text_.empty()) text_ = evaluation_text();
     row r;
     r.model = source_.name();
-    r.recipe = recipe.text;
+    r.recipe = name_of(m, recipe);
     r.threads = o_.threads;
     r.layers = m.report();
+    r.method = tools::method_of(recipe, r.layers.sparsity);
     r.each_layer = m.layers();
     r.model_bytes = r.layers.bytes + source_.other_bytes();
     r.n_predictions = n_predictions(text_);
@@ -284,7 +307,7 @@ void run(const options& o) {
     if (o.measure) dense = bench.measure(bench.dense(), bench.as_stored(), {});
     for (std::size_t i = 0; i < recipes.size(); ++i) {
         const tools::recipe& recipe = recipes[i];
-        auto own = is_dense_as_stored(recipe) ? nullptr : bench.compress(recipe);
+        auto own = bench.is_dense(recipe) ? nullptr : bench.compress(recipe);
         const model& m = own ? *own : bench.dense();
         for (const cache_options& cache : caches) {
             if (i < o.n_generating) bench.continue_prompt(m, recipe, cache);

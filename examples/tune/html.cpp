@@ -15,8 +15,8 @@ namespace {
 std::string losses(const tuned& t, const timed& in) {
     std::vector<tools::trade> trades;
     for (std::size_t i = 1; i < in.field.size(); ++i)
-        trades.push_back({t.packed[i].recipe->text, 1e6 * in.field[i].seconds, in.field[i].error,
-                          t.packed[i].first->report().sparsity > 0.0});
+        trades.push_back({t.packed[i].name, 1e6 * in.field[i].seconds, in.field[i].error,
+                          method_of(*t.packed[i].recipe, t.packed[i].first->report().sparsity)});
     const tools::axis time{.name = "microseconds", .from_zero = true};
     const tools::axis error{
         .name = "error of the output", .scale = tools::scale::decades, .least = 1e-6};

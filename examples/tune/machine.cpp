@@ -35,19 +35,26 @@ double stopwatch::operator()() const noexcept {
     return static_cast<double>(used.tv_sec) + 1e-9 * static_cast<double>(used.tv_nsec);
 }
 
-pare::tune::ceilings machine::ceilings(std::size_t threads, std::size_t bytes) {
-    const int n = static_cast<int>(threads);
-    double& most = multiply_add_[threads];
-    if (most <= 0.0)
-        most = static_cast<double>(bench::chained_multiply_adds * threads) /
-               seconds_of({threads},
-                          [&] { bench::on_threads(n, [](int) { bench::multiply_add_chains(); }); });
+pare::tune::ceilings machine::ceilings(std::size_t threads, std::size_t bytes, bool of_integers) {
+    double& most = multiply_add_[{threads, of_integers}];
+    if (most <= 0.0) most = multiply_adds_per_second(threads, of_integers);
     constexpr std::size_t least = 64 * 1024, largest = std::size_t{1} << 28;
     const std::size_t of_thread =
         std::bit_ceil(std::clamp(bytes / threads, least, largest / threads));
     double& read = read_[{threads, of_thread}];
     if (read <= 0.0) read = bytes_per_second(threads, of_thread);
     return {.bytes_per_second = read, .multiply_adds_per_second = most};
+}
+
+double machine::multiply_adds_per_second(std::size_t threads, [[maybe_unused]] bool of_integers) {
+    std::size_t n_chained = bench::chained_multiply_adds;
+    void (*chains)() = bench::multiply_add_chains;
+#if PARE_HAS_SIMD
+    if (of_integers) n_chained = bench::chained_byte_products, chains = bench::byte_product_chains;
+#endif
+    const double seconds = seconds_of(
+        {threads}, [&] { bench::on_threads(static_cast<int>(threads), [&](int) { chains(); }); });
+    return static_cast<double>(n_chained * threads) / seconds;
 }
 
 // Several megabytes a run, beside which threads start in no time.

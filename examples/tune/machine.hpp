@@ -24,15 +24,17 @@ struct stopwatch {
 /// What this machine can do at most, measured when it is first asked for.
 class machine {
   public:
-    /// @param bytes  of the weights that are read over and over, all threads together
-    pare::tune::ceilings ceilings(std::size_t threads, std::size_t bytes);
+    /// @param bytes        of the weights that are read over and over, all threads together
+    /// @param of_integers  multiplied and added: bytes, not floats
+    pare::tune::ceilings ceilings(std::size_t threads, std::size_t bytes, bool of_integers);
 
   private:
     double bytes_per_second(std::size_t threads, std::size_t bytes);
+    double multiply_adds_per_second(std::size_t threads, bool of_integers);
 
     std::vector<std::int32_t> memory_;
-    std::map<std::pair<std::size_t, std::size_t>, double> read_;  // (threads, bytes)
-    std::map<std::size_t, double> multiply_add_;
+    std::map<std::pair<std::size_t, std::size_t>, double> read_;   // (threads, bytes)
+    std::map<std::pair<std::size_t, bool>, double> multiply_add_;  // (threads, of integers)
 };
 
 }  // namespace tuner

@@ -61,6 +61,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     add_list(app, "--tokens", tokens, "Tokens of a product, with commas",
              tools::in_range(std::size_t{1}, std::size_t{1} << 20));
     add_list(app, "--threads", threads, "Threads, with commas", tools::thread_counts);
+    tools::add_activations(app, o.activations);
     app.add_option("--retain", o.wanted.retained, "Least share of the saliency to retain")
         ->capture_default_str()
         ->check(tools::in_range(0.0, 1.0));

@@ -28,6 +28,7 @@ struct options {
     pare::tune::demand wanted;
     std::optional<std::size_t> memory;  ///< bytes of copies; none: as many as the model has
     std::size_t rounds = 15;
+    tools::activation_kind activations = tools::activation_kind::f32;
     bool check = false;
 };
 

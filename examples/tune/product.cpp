@@ -65,9 +65,10 @@ copies::copies(const tools::linear& layer, std::size_t n) {
     }
 }
 
-activations::activations(std::span<const std::size_t> shape, std::size_t tokens)
-    : outputs_(shape[0]), inputs_(shape[1]), tokens_(tokens), is_convolution_(shape.size() == 4),
-      x_(inputs_ * tokens), y_(outputs_ * tokens) {
+activations::activations(std::span<const std::size_t> shape, std::size_t tokens,
+                         tools::activation_kind kind)
+    : outputs_(shape[0]), inputs_(shape[1]), tokens_(tokens), kind_(kind),
+      is_convolution_(shape.size() == 4), x_(inputs_ * tokens), y_(outputs_ * tokens) {
     pare::random draw(1);
     for (float& x : x_) x = draw.symmetric();
     if (!is_convolution_) return;
@@ -80,10 +81,10 @@ activations::activations(std::span<const std::size_t> shape, std::size_t tokens)
 void activations::run(const tools::linear& layer, pare::thread_pool& threads) {
     if (!is_convolution_)
         return layer.apply({x_.data(), tokens_, inputs_}, {y_.data(), tokens_, outputs_}, {},
-                           threads);
+                           threads, kind_);
     layer.convolve(over_, pare::maps<const float>(x_.data(), {1, inputs_, map_.height, map_.width}),
                    pare::maps<float>(y_.data(), {1, outputs_, map_.height, map_.width}), workspace_,
-                   threads, {});
+                   threads, {}, kind_);
 }
 
 }  // namespace tuner

@@ -31,7 +31,9 @@ class activations {
   public:
     /// @param shape  of the weights: (out, in), or (out, in, height, width) of a convolution
     /// @param tokens  pixels of a convolution
-    activations(std::span<const std::size_t> shape, std::size_t tokens);
+    /// @param kind    what layers take that can
+    activations(std::span<const std::size_t> shape, std::size_t tokens,
+                tools::activation_kind kind);
 
     /// What of them is read and written.
     std::size_t bytes() const { return sizeof(float) * (x_.size() + y_.size()); }
@@ -40,6 +42,7 @@ class activations {
 
   private:
     std::size_t outputs_, inputs_, tokens_;  // inputs: of a convolution its channels
+    tools::activation_kind kind_;
     bool is_convolution_;
     pare::extent_2d map_{};
     pare::window over_{};

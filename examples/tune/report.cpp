@@ -110,7 +110,7 @@ std::string why(const tuned& t, const timed& in) {
     const candidate &dense = in.field[0], &c = in.field[best];
     words += in.chosen == 0 ? "Nothing pays: of what loses little enough " : "";
     words +=
-        t.packed[best].recipe->text + " is " + times(c.speedup) + " as fast, with " +
+        t.packed[best].name + " is " + times(c.speedup) + " as fast, with " +
         times(static_cast<double>(c.bytes) / static_cast<double>(dense.bytes)) + " the bytes (" +
         fixed(other_bits_per_kept_weight(t, best), 2) +
         " bits of index, scales and padding per weight kept) and " +
@@ -125,7 +125,7 @@ tools::cells table_cells(const tuned& t, const timed& in) {
     for (std::size_t i = 0; i < in.field.size(); ++i) {
         const candidate& c = in.field[i];
         cells.push_back(
-            {t.packed[i].recipe->text,
+            {t.packed[i].name,
              fixed(static_cast<double>(c.bytes) / static_cast<double>(in.field[0].bytes), 3),
              percent(c.retained), fixed(c.error, 5), fixed(1e6 * c.seconds, 2), times(c.speedup),
              times(c.least_speedup), percent(in.roofs[i].seconds() / c.seconds),
@@ -145,7 +145,7 @@ std::string describe_choice(const tuned& t) {
     std::string words;
     for (const auto& [i, n] : n_layers)
         words.append(words.empty() ? "" : ", ")
-            .append(t.packed[i].recipe->text)
+            .append(t.packed[i].name)
             .append(" for ")
             .append(count(n, "layer"));
     std::string lines = in_words(t.shape) + ": " + words + '\n';
@@ -183,6 +183,7 @@ void write_measurements(std::span<const tuned> all, const std::string& file) {
             for (std::size_t i = 0; i < in.field.size(); ++i) {
                 const candidate& c = in.field[i];
                 field.push_back({{"recipe", t.packed[i].recipe->text},
+                                 {"activations", t.packed[i].takes_integers ? "i8" : "f32"},
                                  {"bytes", c.bytes},
                                  {"multiply_adds", c.multiply_adds},
                                  {"retained_saliency", c.retained},

@@ -89,7 +89,7 @@ class second_timing {
             sum.plan += static_cast<double>(n) * (i == 0 ? dense : plan).seconds;
             if (i == 0) continue;
             n_slower_ += plan.speedup < 1.0 / (1.0 + o_.wanted.margin);
-            rows_.push_back({in_words(t.shape), in_words(in), t.packed[i].recipe->text,
+            rows_.push_back({in_words(t.shape), in_words(in), t.packed[i].name,
                              fixed(1e6 * dense.seconds, 2), fixed(1e6 * plan.seconds, 2),
                              fixed(plan.speedup, 2) + "x"});
         }

@@ -3,6 +3,7 @@
 #include "tuned.hpp"
 
 #include "common/error.hpp"
+#include "common/report.hpp"
 #include "common/tensors.hpp"
 #include "product.hpp"
 
@@ -25,13 +26,16 @@ tools::recipe uncalibrated(tools::recipe r) {
     return r;
 }
 
-packed_shape pack(const layer_shape& shape, const tools::recipe& r,
+packed_shape pack(const layer_shape& shape, const tools::recipe& r, const options& o,
                   const compressor::calibration& inputs, pare::thread_pool& run) {
-    packed_shape packed{&r, nullptr, {}};
+    packed_shape packed{&r, "", nullptr, false, {}};
     for (const compressor::tensor& t : shape.layers)
         packed.of_layers.push_back(compressor::compress({t, {r}}, inputs, true, nullptr, run)[0]);
     std::vector<float> memory;
     packed.first = tools::load_linear(shape.layers[0].read(memory), uncalibrated(r), {}, run);
+    packed.takes_integers =
+        o.activations == tools::activation_kind::i8 && packed.first->multiplies_integers();
+    packed.name = tools::name_with_inputs(r.text, packed.takes_integers, 1);
     return packed;
 }
 
@@ -69,7 +73,7 @@ tuned measure_losses(layer_shape shape, const options& o, const compressor::cali
                      pare::thread_pool& run) {
     tuned t{.shape = std::move(shape), .packed = {}, .refused = {}, .times = {}, .of_layers = {}};
     for (const tools::recipe& r : o.recipes) try {
-            t.packed.push_back(pack(t.shape, r, inputs, run));
+            t.packed.push_back(pack(t.shape, r, o, inputs, run));
         } catch (const tools::failure& e) {
             if (t.packed.empty()) throw;  // dense
             t.refused.push_back(e.what());
@@ -88,7 +92,7 @@ timed time_products(const tuned& t, const std::vector<std::size_t>& which, const
     std::vector<copies> products;
     for (const std::size_t i : which) products.emplace_back(*t.packed[i].first, n_copies);
 
-    activations between(t.shape.extents, in.tokens);
+    activations between(t.shape.extents, in.tokens, o.activations);
     pare::thread_pool threads(in.threads);
     const auto run = [&](std::size_t i, std::size_t copy) {
         between.run(products[i][copy], threads);
@@ -99,9 +103,12 @@ timed time_products(const tuned& t, const std::vector<std::size_t>& which, const
     tools::value_of(pare::tune::race(measured.field, s, scratch, run, stopwatch{in.threads}),
                     "timing");
     measured.chosen = tools::value_of(choose(measured.field, o.wanted), "timing");
-    for (const candidate& c : measured.field)
-        measured.roofs.push_back(pare::tune::roofline::of(
-            c, between.bytes(), here.ceilings(in.threads, c.bytes * n_copies)));
+    for (std::size_t i = 0; i < which.size(); ++i) {
+        const candidate& c = measured.field[i];
+        const auto most =
+            here.ceilings(in.threads, c.bytes * n_copies, t.packed[which[i]].takes_integers);
+        measured.roofs.push_back(pare::tune::roofline::of(c, between.bytes(), most));
+    }
     return measured;
 }
 

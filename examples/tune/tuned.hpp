@@ -28,7 +28,9 @@ struct layer_shape {
 /// What a recipe makes of a layer's shape.
 struct packed_shape {
     const tools::recipe* recipe;
+    std::string name;                            ///< of the recipe, and of what it multiplies
     std::shared_ptr<const tools::linear> first;  ///< of the layers
+    bool takes_integers;                         ///< its products are of these
     std::vector<compressor::measured> of_layers;
 };
 

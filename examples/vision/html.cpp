@@ -15,8 +15,7 @@ namespace {
 std::string front(std::span<const row> rows, const tools::axis& cost, double (*of)(const row&),
                   std::string_view caption) {
     std::vector<tools::trade> trades;
-    for (const row& r : rows)
-        trades.push_back({r.recipe, of(r), 100 * r.quality.top1, r.layers.sparsity > 0.0});
+    for (const row& r : rows) trades.push_back({r.recipe, of(r), 100 * r.quality.top1, r.method});
     return front_figure(trades, cost, {.name = "top-1, %"}, true, caption);
 }
 

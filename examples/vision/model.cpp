@@ -126,7 +126,7 @@ void model::convolve(std::size_t i, workspace& w, const pare::epilogue& after) c
                             {l.filters.data(), s.out.channels, l.filters.size() / s.out.channels},
                             c.over, x, y, *run_, after),
                         c.name);
-    else l.weights->convolve(c.over, x, y, w.patches_.span(), *run_, after);
+    else l.weights->convolve(c.over, x, y, w.patches_.span(), *run_, after, inputs_);
 }
 
 void model::take(std::size_t i, workspace& w) const {
@@ -251,6 +251,12 @@ void model::save(const std::filesystem::path& file) const {
         }
     }
     tools::value_of(out.commit(), file.string());
+}
+
+std::size_t model::n_integer_layers() const {
+    if (inputs_ == tools::activation_kind::f32) return 0;
+    return static_cast<std::size_t>(std::ranges::count_if(
+        layers_, [](const layer& l) { return l.weights && l.weights->multiplies_integers(); }));
 }
 
 pare::layer_report model::report() const {

@@ -97,6 +97,11 @@ class model {
     /// @throws tools::failure
     void save(const std::filesystem::path& file) const;
 
+    /// What compressed layers take from now on, those that can.
+    void take_inputs(tools::activation_kind inputs) { inputs_ = inputs; }
+    /// Layers that take whole numbers.
+    std::size_t n_integer_layers() const;
+
     /// Of the compressed convolutions together.
     pare::layer_report report() const;
     /// Each of them.
@@ -127,6 +132,7 @@ class model {
     const checkpoint* source_;
     tools::recipe recipe_;
     pare::thread_pool* run_;
+    tools::activation_kind inputs_ = tools::activation_kind::f32;
     std::vector<layer> layers_;  // one per step, empty where it is no convolution
 };
 

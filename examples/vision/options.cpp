@@ -66,6 +66,7 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_option("--limit", o.limit, "Images to measure on (default: all)")
         ->check(tools::positive);
     tools::add_threads(app, o.threads);
+    tools::add_activations(app, o.activations);
     app.add_option("--save", o.save, "Write the compressed network to this .safetensors file");
     app.add_option("--json", o.json, "Write the table to this file as JSON");
     app.add_option("--html", o.html, "Write a report with charts and layers to this file");

@@ -24,6 +24,7 @@ struct options {
     bool reestimate_norms = false;
     std::size_t limit = 0;  ///< images to measure on
     std::size_t threads = 1;
+    tools::activation_kind activations = tools::activation_kind::f32;
 };
 
 /// @return nothing when the command line only asked for text such as --help, which is then printed

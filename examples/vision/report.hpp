@@ -19,6 +19,7 @@ namespace vision {
 /// What was measured of one recipe.
 struct row {
     std::string model, recipe;
+    std::string method{};  ///< see tools::method_of
     std::size_t threads = 0;
     bool reestimated_norms = false;
     pare::layer_report layers;  ///< of the compressed layers

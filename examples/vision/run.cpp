@@ -102,9 +102,12 @@ class workbench {
         return tools::recipes_for(source().name(), source().has_compressed(), o_.recipes,
                                   o_.default_recipes);
     }
-    /// Whether dense() went through the recipe: not where norms are to be fitted to it.
+    /// Whether dense() went through the recipe: not where norms are to be fitted to it, or
+    /// compressed layers take other inputs.
     bool is_dense(const tools::recipe& recipe) const {
-        return is_dense_as_stored(recipe) && !(o_.reestimate_norms && source().has_compressed());
+        const bool as_it_came =
+            !o_.reestimate_norms && o_.activations == tools::activation_kind::f32;
+        return is_dense_as_stored(recipe) && (as_it_came || !source().has_compressed());
     }
     /// The model that went through a recipe.
     model compress(const tools::recipe& recipe);
@@ -154,6 +157,7 @@ model workbench::compress(const tools::recipe& recipe) {
     const layer_statistics none;
     model made = pack(n.source, rest, n.keep_dense,
                       tools::needs_calibration(rest) ? statistics_for(n, rest) : none, threads_);
+    made.take_inputs(o_.activations);
     if (o_.reestimate_norms) {
         tools::progress bar("fitting batch norms", n.source.architecture().steps.size());
         made.reestimate_norms(calibration_, [&] { bar.advance(); });
@@ -182,10 +186,11 @@ void workbench::introduce() const {
 row workbench::measure(const model& m, const tools::recipe& recipe) const {
     row r;
     r.model = source().name();
-    r.recipe = recipe.text;
+    r.recipe = tools::name_with_inputs(recipe.text, m.n_integer_layers(), m.layers().size());
     r.threads = o_.threads;
     r.reestimated_norms = o_.reestimate_norms && &m != &dense();
     r.layers = m.report();
+    r.method = tools::method_of(recipe, r.layers.sparsity);
     r.each_layer = m.layers();
     r.model_bytes = m.bytes();
     r.multiply_adds = m.architecture().multiply_adds();

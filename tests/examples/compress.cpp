@@ -40,7 +40,8 @@ namespace fs = std::filesystem;
 TEST_CASE(
     "a language model read from a compressed file gives the bits of one compressed at start") {
     const std::string recipe =
-        GENERATE("nm:2:4", "hinm:2:4:v32:0.5+f16", "ubp:8:0.5+f32", "unstructured:0.5");
+        GENERATE("nm:2:4", "hinm:2:4:v32:0.5+f16", "ubp:8:0.5+f32", "unstructured:0.5", "i8",
+                 "i4:g32:a+mse", "nm:2:4+nf4:g64", "hinm:2:4:v32:0.5+i4:g64", "ubp:8:0.75+i8");
     CAPTURE(recipe);
     const temporary_folder folder;
     const std::string out = folder / "bard.safetensors";
@@ -66,14 +67,15 @@ TEST_CASE(
 TEST_CASE("a network read from a compressed file gives the bits of one compressed at start") {
     PARE_DATA_OR_SKIP(file, "resnet_cifar10/resnet20.safetensors");
     PARE_DATA_OR_SKIP(data, "cifar10/cifar10_test1000.bin");
+    const std::string recipe =
+        GENERATE("hinm:2:4:v16:0.5+f16", "i4:g32", "nm:2:4+i8", "ubp:8:0.75+i8");
+    CAPTURE(recipe);
     const temporary_folder folder;
     const std::string out = folder / "resnet20.safetensors";
-    compress(
-        {file.string(), out, "--recipe", "hinm:2:4:v16:0.5+f16", "--keep-dense", "conv1,linear"});
+    compress({file.string(), out, "--recipe", recipe, "--keep-dense", "conv1,linear"});
     loaded dense(file), packed(out);
     const vision::images images = dense.read(data, 16);
-    const vision::model at_start = dense.make("hinm:2:4:v16:0.5+f16"),
-                        from_file = packed.make("dense");
+    const vision::model at_start = dense.make(recipe), from_file = packed.make("dense");
     CHECK(vision::logits_of(from_file, images) == vision::logits_of(at_start, images));
     CHECK(from_file.report().bytes == at_start.report().bytes);
 }

@@ -88,11 +88,11 @@ TEST_CASE("a chart shows points where they are, and leaves out those that are no
 }
 
 TEST_CASE("the front names the recipes that none beats, and they alone") {
-    const std::vector<tools::trade> trades{{"large", 16, 90, false},
-                                           {"worse", 9, 60, true},
-                                           {"small", 4, 50, false},
-                                           {"good", 8, 80, true},
-                                           {"broken", 2, unknown, true}};
+    const std::vector<tools::trade> trades{{"large", 16, 90, "every weight"},
+                                           {"worse", 9, 60, "magnitude"},
+                                           {"small", 4, 50, "every weight"},
+                                           {"good", 8, 80, "wanda, gptq"},
+                                           {"broken", 2, unknown, "wanda"}};
     const auto drawn = [&](bool more_is_better) {
         return tools::front_chart(trades, tools::bits_per_weight, {.name = "top-1, %"},
                                   more_is_better);
@@ -102,6 +102,21 @@ TEST_CASE("the front names the recipes that none beats, and they alone") {
     CHECK_THAT(drawn(true), Contains("<title>worse: 9, 60</title>"));
     CHECK_THAT(drawn(true), !Contains(">worse</text>") && !Contains("broken"));
     CHECK_THAT(drawn(false), Contains(">small</text>") && !Contains(">good</text>"));
+    for (const char* const method : {"every weight", "magnitude", "wanda, gptq"})
+        CHECK_THAT(drawn(true), Contains(">" + std::string(method) + "</text>"));
+    CHECK_THAT(drawn(true), !Contains(">wanda</text>"));
+}
+
+TEST_CASE("recipes are drawn by what chooses and rounds their weights") {
+    const auto method = [](const char* recipe, double sparsity) {
+        return tools::method_of(tools::parse_recipe(recipe), sparsity);
+    };
+    CHECK(method("i4:g32", 0.0) == "every weight");
+    CHECK(method("nf4:g64+gptq", 0.0) == "every weight, gptq");
+    CHECK(method("nm:2:4+i8", 0.5) == "magnitude");
+    CHECK(method("nm:2:4+wanda+gptq+i4:g32", 0.5) == "wanda, gptq");
+    CHECK(method("ubp:8:0.5+optimal_brain", 0.5) == "optimal brain");
+    CHECK(method("dense", 0.5) == "some weights pruned");  // a file that is compressed already
 }
 
 TEST_CASE("a file of a chart stands alone") {

@@ -404,7 +404,7 @@ TEST_CASE("a mixture of models is closer to the dense one than the best of them 
     const std::uint64_t budget = middle.report().bytes;
     const llm::model* const from[] = {&small, &middle, &dense};
     const auto found =
-        llm::allocate(from, dense, text, budget, std::chrono::seconds(2), 1, mixed, [] {});
+        llm::allocate(from, dense, text, budget, {std::chrono::seconds(2)}, mixed, [] {});
     CHECK(found.outcome.loss < 0.9 * kl(middle));
     CHECK(found.outcome.loss == kl(mixed));
     CHECK(found.outcome.bytes == mixed.report().bytes);
@@ -415,8 +415,47 @@ TEST_CASE("a mixture of models is closer to the dense one than the best of them 
               &from[found.levels[l]]->weights(l / llm::n_slots, s));
     }
     CHECK_THROWS_AS(llm::allocate(from, dense, text, small.report().bytes - 1,
-                                  std::chrono::seconds(1), 1, mixed, [] {}),
+                                  {std::chrono::seconds(1)}, mixed, [] {}),
                     tools::failure);
+
+    // Of few predictions, for a step asks every layer.
+    llm::limit_predictions(text, 32);
+    const auto greedy =
+        llm::allocate(from, dense, text, budget,
+                      {.deadline = std::chrono::hours(1), .greedy = true}, mixed, [] {});
+    CHECK(greedy.outcome.bytes == mixed.report().bytes);
+    CHECK(mixed.report().bytes <= budget);
+    llm::reference_logits of_few;
+    llm::evaluate(dense, text, of_few, [](std::size_t) {});
+    const auto kl_of_few = [&](const llm::model& m) {
+        return llm::evaluate(m, text, of_few, [](std::size_t) {}).kl;
+    };
+    CHECK(greedy.outcome.loss == kl_of_few(mixed));
+    CHECK(greedy.outcome.loss < 0.9 * kl_of_few(middle));
+}
+
+TEST_CASE("layers of whole numbers take inputs of 8 bits, which costs bard next to nothing") {
+    loaded b(bard);
+    auto text = llm::read_ids(bard / "bard_eval.safetensors", 256, 512);
+    llm::limit_predictions(text, 1000);
+    const auto n_layers = b.source.shape().n_layers * llm::n_slots;
+    llm::model m = b.make("i8");
+    llm::reference_logits reference;
+    const auto measure = [&] { return llm::evaluate(m, text, reference, [](std::size_t) {}); };
+    const llm::quality floats = measure();
+    CHECK(m.n_integer_layers() == 0);
+    m.take_inputs(tools::activation_kind::i8);
+    CHECK(m.n_integer_layers() == n_layers);
+    const llm::quality integers = measure();
+    CHECK(integers.kl > 0.0);
+    CHECK(integers.kl < 2e-3);
+    CHECK(std::abs(integers.nll - floats.nll) < 5e-3);
+
+    llm::model mixed = b.make("nf4:g32");
+    mixed.take_inputs(tools::activation_kind::i8);
+    CHECK(mixed.n_integer_layers() == 0);
+    mixed.take(m, 0, llm::slot::q);
+    CHECK(mixed.n_integer_layers() == 1);
 }
 
 TEST_CASE("a saved calibration has the sums of every linear layer, by the name of its weights") {

@@ -44,6 +44,13 @@ TEST_CASE("several values may follow one flag, or flags be repeated") {
     CHECK(o.budgets == std::vector<std::size_t>{32, 64});
 }
 
+TEST_CASE("layers multiply floats unless they are told otherwise") {
+    CHECK(parse({}).activations == tools::activation_kind::f32);
+    CHECK(parse({"--activations", "f32"}).activations == tools::activation_kind::f32);
+    CHECK(parse({"--activations", "i8"}).activations == tools::activation_kind::i8);
+    CHECK_THAT(refusal({"--activations", "i4"}), Catch::Contains("i4 not in {f32,i8}"));
+}
+
 TEST_CASE("a budget that holds nothing is refused in a sentence") {
     CHECK(refusal({"--kv", "h2o", "--budget", "0"}) ==
           "--budget: '0' is not a number above 0; see --help");

@@ -44,6 +44,11 @@ END
 (($(grep -c '^model.*64x192  *i8 ' out) == 2)) || fail "not the recipe that loses less"
 grep -q 'x as fast as dense, by measured.json$' out || fail "no speed of the choice"
 
+# Whole numbers where there is a kernel for them, said in the table and in the file.
+expect 0 'i8, i8 inputs' "${small[@]}" --tokens 8 --recipe i8 nm:4:8+i8 --activations i8 --json integers.json
+grep -q '^nm:4:8+i8  ' out || fail "4:8 has no integer kernel"
+(($(grep -c '"activations": "i8"' integers.json) == 1)) || fail "not one candidate of whole numbers"
+
 # Only dense loses nothing, however fast 1:4 is.
 rm -f plan.json
 expect 0 'nothing pays: no plan written' "${small[@]}" --tokens 64 --recipe nm:1:4 --max-error 0 --plan plan.json

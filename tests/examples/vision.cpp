@@ -222,6 +222,13 @@ TEST_CASE("a run writes its table as JSON and as HTML") {
                          Catch::Contains("<li>nm:2:4+wanda ") &&
                          Catch::Contains("<td>" + table[1]["weight_bytes"].dump() + "</td>"));
 
+    o.recipes = {tools::parse_recipe("i8"), tools::parse_recipe("nm:4:8+i8")};
+    o.activations = tools::activation_kind::i8;
+    vision::run(o);
+    const auto integers = nlohmann::json::parse(pare::testing::read_text(o.json));
+    CHECK(integers[0]["recipe"] == "i8, i8 inputs");
+    CHECK(integers[1]["recipe"] == "nm:4:8+i8");
+
     o.keep_dense = {{"conv1", "fc"}};
     CHECK_THROWS_WITH(vision::run(o),
                       Catch::Contains("no layer 'fc'") && Catch::Contains("linear"));

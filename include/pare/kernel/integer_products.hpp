@@ -17,6 +17,7 @@ namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 namespace detail {
 
 template <packed::n_m_weights Layout>
+    requires simd::has_code_rows<Layout>
 void integer_products(const Layout& w, const quantised_tokens& x, matrix_view<float> y,
                       const epilogue& after, auto& run) noexcept {
     // n tiles: first, first + stride, ...
@@ -99,25 +100,31 @@ void integer_products(const Layout& w, const quantised_tokens& x, matrix_view<fl
     });
 }
 
-// Whether vectors sum it: else slots that only fill a row up would count its last column.
-template <class Layout>
-bool has_integer_kernel(const Layout& w) noexcept {
-    if constexpr (packed::hinm_weights<Layout>) return has_integer_kernel(w.compact_grouped());
-    else if constexpr (!simd::has_code_rows<Layout>) return false;
-    else return !Layout::value_type::asymmetric || w.steps() % Layout::n == 0;
-}
-
 }  // namespace detail
 }  // namespace pare::kernel::inline PARE_ARCH_NAMESPACE
 #endif
 
 namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 
+/// Whether gemm() over quantised tokens takes vectors to these weights, not the scalar twin: dense,
+/// 1:4, 2:4 and hinm of these, but not with zero points where slots only fill a row up, which would
+/// count its last column.
+template <integer_weights Weights>
+bool has_integer_kernel([[maybe_unused]] const Weights& weights) noexcept {
+#if PARE_HAS_SIMD
+    using layout = packed::layout_of<Weights>;
+    const auto& w = weights.view();
+    if constexpr (packed::hinm_weights<layout>) return has_integer_kernel(w.compact_grouped());
+    else if constexpr (simd::has_code_rows<layout>)
+        return !layout::value_type::asymmetric || w.steps() % layout::n == 0;
+#endif
+    return false;
+}
+
 /// y = x W^T for weights and activations that are both whole numbers: x (tokens, in_features), y
 /// (tokens, out_features) with either stride 1, then what the epilogue says. Sums of integers are
 /// exact, and scales the only floats: the same bits for every executor and thread count, and for
-/// weights with one scale a row on every machine. Vectors for dense, 1:4, 2:4 and hinm of these,
-/// the scalar twin for others. Allocates nothing; about 80 KiB of stack.
+/// weights with one scale a row on every machine. Allocates nothing; about 80 KiB of stack.
 /// @return shape_mismatch; invalid_argument for more than 65,536 stored weights to a scale, whose
 /// sum 32 bits do not hold; y is then untouched.
 template <integer_weights Weights, executor Executor = serial>
@@ -133,7 +140,7 @@ status gemm(const Weights& weights, const quantised_tokens& x, matrix_view<float
     if (y.empty()) return {};
 #if PARE_HAS_SIMD
     if constexpr (requires { detail::integer_products(w, x, y, after, run); })
-        if (detail::has_integer_kernel(w)) {
+        if (has_integer_kernel(w)) {
             detail::integer_products(w, x, y, after, run);
             return {};
         }
@@ -156,6 +163,7 @@ status gemv(const Weights& weights, const quantised_tokens& x, std::span<float> 
 namespace pare {
 using kernel::gemm;
 using kernel::gemv;
+using kernel::has_integer_kernel;
 }  // namespace pare
 
 #endif  // PARE_KERNEL_INTEGER_PRODUCTS_HPP
