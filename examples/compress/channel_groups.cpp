@@ -28,9 +28,10 @@ struct name_pattern {
           behind(before.size() < text.size() ? text.substr(before.size() + 1) : ""),
           has_star(before.size() < text.size()) {}
 
-    /// What * stands for.
+    /// What * stands for; at the end it does for names of weights, without .weight.
     std::optional<std::string_view> star_of(std::string_view name) const {
-        for (const std::string_view n : {name, without_suffix(name)})
+        if (has_star && behind.empty() && !name.ends_with(suffix)) return std::nullopt;
+        for (const std::string_view n : {without_suffix(name), name})
             if (n.size() >= before.size() + behind.size() && n.starts_with(before) &&
                 n.ends_with(behind) && (has_star || n.size() == before.size() + behind.size()))
                 return n.substr(before.size(), n.size() - before.size() - behind.size());

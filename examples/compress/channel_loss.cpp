@@ -16,18 +16,24 @@ namespace compressor {
 
 namespace {
 
+std::string about(const pare::io::tensor_info& t) { return "tensor '" + std::string(t.name) + "'"; }
+
+// Returns whether all that is finite is so as a T.
 template <class T>
-void store(std::span<const float> values, std::byte* to) {
+bool store(std::span<const float> values, std::byte* to) {
+    bool fit = true;
     for (std::size_t i = 0; i < values.size(); ++i) {
         const T value = pare::from_float<T>(values[i]);
+        fit = fit && (pare::is_finite(pare::to_float(value)) || !pare::is_finite(values[i]));
         std::memcpy(to + i * sizeof(T), &value, sizeof(T));
     }
+    return fit;
 }
 
-void store_as(pare::io::dtype type, std::span<const float> values, std::byte* to) {
-    if (type == pare::io::dtype::f16) store<pare::f16>(values, to);
-    else if (type == pare::io::dtype::bf16) store<pare::bf16>(values, to);
-    else store<float>(values, to);
+bool store_as(pare::io::dtype type, std::span<const float> values, std::byte* to) {
+    if (type == pare::io::dtype::f16) return store<pare::f16>(values, to);
+    if (type == pare::io::dtype::bf16) return store<pare::bf16>(values, to);
+    return store<float>(values, to);
 }
 
 // Calls use(column) for the columns of the inputs that stay.
@@ -43,12 +49,11 @@ std::vector<float> columns_left(const channel_loss& l, const pare::io::tensor_in
     const pare::matrix_view<const float> w(values.data(), rows, values.size() / rows);
     std::vector<float> left;
     if (l.repair != nullptr) {
-        const std::string about = "tensor '" + std::string(whole.name) + "'";
         left.resize(rows * n);
         tools::value_of(pare::eigen::least_squares_repair{}.fold(
                             w, l.taps, l.inputs, l.repair->find(whole.name).value().gram,
                             {left.data(), rows, n}, {}),
-                        about);
+                        about(whole));
         return left;
     }
     left.reserve(rows * n);
@@ -70,8 +75,7 @@ std::vector<std::size_t> channel_loss::shape_left(std::span<const std::size_t> s
 pare::io::tensor_info channel_loss::apply(const pare::io::tensor_info& whole,
                                           std::vector<float>& memory) const {
     if (describe(whole.type).bits % 8 != 0)
-        throw tools::failure("tensor '" + std::string(whole.name) +
-                             "': elements of its type do not begin at bytes");
+        throw tools::failure(about(whole) + ": elements of its type do not begin at bytes");
     pare::io::tensor_info left = whole;
     std::ranges::copy(shape_left(whole.shape()), left.extents.begin());
     const std::size_t element = describe(whole.type).bits / 8;
@@ -80,7 +84,8 @@ pare::io::tensor_info channel_loss::apply(const pare::io::tensor_info& whole,
     if (!inputs.empty()) {
         const std::vector<float> values = columns_left(*this, whole);
         columns.resize(values.size() * element);
-        store_as(whole.type, values, columns.data());
+        if (!store_as(whole.type, values, columns.data()))
+            throw tools::failure(about(whole) + ": a repaired weight does not fit its type");
         from = columns;
     }
     const std::size_t row = from.size() / whole.extents[0], n = left.size() * element;

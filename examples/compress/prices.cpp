@@ -5,7 +5,9 @@
 #include "common/error.hpp"
 #include "common/terminal.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace compressor {
 
@@ -13,8 +15,16 @@ namespace {
 
 constexpr double picosecond = 1e-12;
 
+// More than a number holds is more than all layers can take: see longest_time.
 std::uint64_t in_picoseconds(double seconds) {
-    return static_cast<std::uint64_t>(std::llround(seconds / picosecond));
+    constexpr double most = 9e18;
+    return static_cast<std::uint64_t>(std::llround(std::min(seconds / picosecond, most)));
+}
+
+// Unaligned blocks are all that a shape refuses.
+bool allows(std::span<const std::size_t> shape, const tools::recipe& r) {
+    return r.pattern != tools::pattern_kind::unaligned_block ||
+           std::cmp_greater_equal(shape[0], r.block_rows);
 }
 
 }  // namespace
@@ -38,6 +48,14 @@ prices price_in_bytes(std::span<const layer> layers, std::span<const std::vector
                              std::to_string(other_bytes) + " bytes alone");
     p.budget = *within.bytes - other_bytes;
     return p;
+}
+
+void check_timed(std::span<const layer> layers, const times& t) {
+    for (const auto& [from, recipes] : layers) {
+        static_cast<void>(t.of(from, {}));
+        for (const tools::recipe& r : recipes)
+            if (allows(from.shape(), r)) static_cast<void>(t.of(from, r));
+    }
 }
 
 prices price_in_time(std::span<const layer> layers, std::span<const std::vector<measured>> are,

@@ -36,6 +36,10 @@ struct prices {
 prices price_in_bytes(std::span<const layer> layers, std::span<const std::vector<measured>> are,
                       const budget& within, std::size_t other_bytes);
 
+/// That each layer was timed dense and by the candidates that its shape allows.
+/// @throws tools::failure
+void check_timed(std::span<const layer> layers, const times& t);
+
 /// @throws tools::failure where a candidate was not timed
 prices price_in_time(std::span<const layer> layers, std::span<const std::vector<measured>> are,
                      const budget& within, const times& t);

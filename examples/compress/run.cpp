@@ -140,8 +140,7 @@ void job::prepare() {
     if (all_.index() == 0) leave_dense(stay);
     if (o_.chosen.within && o_.chosen.within->speed) {
         times_.emplace(o_.chosen.within->times);
-        for (const layer& l : layers_)
-            for (const tools::recipe& r : l.recipes) times_->check(l.from, r);
+        check_timed(layers_, *times_);
     }
     if (layers_.empty())
         throw tools::failure(o_.in + ": no tensor of it is to be compressed; see --help");
@@ -249,12 +248,15 @@ void job::print() const {
         summary += "arrays of the metadata left out: " + std::to_string(from_->n_arrays()) + "\n";
     if (times_) {
         double dense = 0.0, sum = 0.0;
+        bool rounds_inputs = false;
         for (const row& r : rows_) {
             dense += times_->of(r.from, {});
             sum += *r.seconds;
+            rounds_inputs = rounds_inputs || times_->rounds_inputs(r.from, r.recipe);
         }
         summary += "products " + tools::fixed(dense / sum, 2) + "x as fast as dense, by " +
-                   o_.chosen.within->times.file + "\n";
+                   o_.chosen.within->times.file + (rounds_inputs ? ", with inputs of 8 bits" : "") +
+                   "\n";
     }
     summary += o_.dry_run ? "nothing written\n"
                           : o_.out + ": " + std::to_string(fs::file_size(o_.out)) + " bytes, of " +

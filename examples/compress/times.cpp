@@ -7,8 +7,8 @@
 #include "common/model_report.hpp"
 
 #include <nlohmann/json.hpp>
-#include <cmath>
 #include <fstream>
+#include <set>
 #include <vector>
 
 namespace compressor {
@@ -60,14 +60,12 @@ times::times(const timed_setting& in) : file_(in.file) {
                 found = &setting;
             }
             if (found == nullptr) throw tools::failure(file_ + ": it has no such setting");
-            shapes_.insert(words);
             for (const json& candidate : found->at("field")) {
                 const std::string recipe = timed_part_of(candidate.at("recipe").get<std::string>());
                 const double seconds = candidate.at("seconds").get<double>();
-                if (!std::isfinite(seconds) || seconds <= 0.0)
-                    throw tools::failure(file_ + ": a time that is not above 0");
-                seconds_[{words, recipe}] = seconds;
-                recipes_.insert(recipe);
+                if (!(seconds > 0.0 && seconds <= longest_time))
+                    throw tools::failure(file_ + ": a time that is not above 0 and up to 1000 s");
+                all_[{words, recipe}] = {seconds, candidate.value("activations", "f32") != "f32"};
             }
         }
     } catch (const json::exception&) {
@@ -75,19 +73,11 @@ times::times(const timed_setting& in) : file_(in.file) {
     }
 }
 
-double times::of(const tensor& layer, const tools::recipe& r) const {
-    const auto at = seconds_.find({in_words(layer), timed_part_of(r.text)});
-    if (at == seconds_.end())
+const times::timed& times::find(const tensor& layer, const tools::recipe& r) const {
+    const auto at = all_.find({in_words(layer), timed_part_of(r.text)});
+    if (at == all_.end())
         throw tools::failure(file_ + ": no time of " + in_words(layer) + " by '" + r.text + "'");
     return at->second;
-}
-
-void times::check(const tensor& layer, const tools::recipe& r) const {
-    if (!shapes_.contains(in_words(layer)))
-        throw tools::failure(file_ + ": no time of " + in_words(layer) + ", tensor '" +
-                             std::string(layer.name()) + "'");
-    if (!recipes_.contains(timed_part_of(r.text)))
-        throw tools::failure(file_ + ": no time of recipe '" + r.text + "'");
 }
 
 }  // namespace compressor

@@ -7,12 +7,9 @@
 #include "source.hpp"
 
 #include <cstddef>
-#include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
-#include <string_view>
 #include <utility>
 
 namespace compressor {
@@ -23,6 +20,9 @@ struct timed_setting {
     std::optional<std::size_t> tokens, threads;
 };
 
+/// Seconds that a product takes at most: sums over layers, in picoseconds, fit 64 bits.
+inline constexpr double longest_time = 1000.0;
+
 /// What products with layers of a model take on some machine, as pare_tune --json wrote it.
 class times {
   public:
@@ -32,15 +32,22 @@ class times {
     /// Seconds of a product with a layer. Which weights a recipe keeps and how they are rounded
     /// costs no time: those parts of it need not be those timed.
     /// @throws tools::failure where it was not timed
-    double of(const tensor& layer, const tools::recipe& r) const;
-    /// That there are times of the layer's shape and of the recipe, be it for another one, which it
-    /// may not fit. @throws tools::failure
-    void check(const tensor& layer, const tools::recipe& r) const;
+    double of(const tensor& layer, const tools::recipe& r) const { return find(layer, r).seconds; }
+    /// Whether its inputs were rounded to 8 bits. @throws tools::failure where it was not timed
+    bool rounds_inputs(const tensor& layer, const tools::recipe& r) const {
+        return find(layer, r).rounds_inputs;
+    }
 
   private:
+    struct timed {
+        double seconds;
+        bool rounds_inputs;
+    };
+
+    const timed& find(const tensor& layer, const tools::recipe& r) const;
+
     std::string file_;
-    std::map<std::pair<std::string, std::string>, double> seconds_;  // by shape and recipe
-    std::set<std::string, std::less<>> shapes_, recipes_;
+    std::map<std::pair<std::string, std::string>, timed> all_;  // by shape and recipe
 };
 
 }  // namespace compressor

@@ -29,11 +29,11 @@ struct allocation_search {
     bool greedy = false;     ///< pare::allocate::greedy, from the smallest model on
 };
 
-/// Searches, by pare::allocate::evo_press, for the mixture of models whose text is closest to the
-/// dense one's: at most `bytes` in the linear layers. Begins with the largest model that fits.
+/// Searches for the mixture of models whose text is closest to the dense one's: at most `bytes` in
+/// the linear layers. evo_press begins with the largest model that fits.
 /// @param from   ascending in bytes, all of the same checkpoint
 /// @param mixed  a model of it too, which becomes the mixture
-/// @param told   called after each of at most n_generations, or steps
+/// @param told   called after each generation, n_generations at most, or step of greedy
 /// @throws tools::failure when not even the smallest model fits
 allocation allocate(std::span<const model* const> from, const model& dense, const windows& text,
                     std::uint64_t bytes, const allocation_search& how, model& mixed,

@@ -24,7 +24,7 @@ std::vector<tools::trade> trades(std::span<const row> rows, double quality::*of)
     std::vector<tools::trade> all;
     for (const row& r : rows)
         if (r.kv == "full")
-            all.push_back({r.recipe, r.layers.bits_per_weight, r.quality.*of, r.method});
+            all.push_back({r.name, r.layers.bits_per_weight, r.quality.*of, r.method});
     return all;
 }
 
@@ -51,11 +51,11 @@ std::string fronts(std::span<const row> rows) {
 std::string cache_chart(const row& dense, std::span<const row> rows, const axis& y,
                         double (*value)(const row&)) {
     const bool one_recipe =
-        std::ranges::all_of(rows, [&](const row& r) { return r.recipe == rows.front().recipe; });
+        std::ranges::all_of(rows, [&](const row& r) { return r.name == rows.front().name; });
     std::vector<curve> curves;
     for (const row& r : rows) {
-        if (r.kv == "full" && r.recipe == dense.recipe) continue;
-        const std::string name = one_recipe ? r.kv : r.recipe + ", " + r.kv;
+        if (r.kv == "full" && r.name == dense.name) continue;
+        const std::string name = one_recipe ? r.kv : r.name + ", " + r.kv;
         auto at = std::ranges::find(curves, name, &curve::name);
         if (at == curves.end()) at = curves.insert(at, {name});
         at->points.push_back({static_cast<double>(r.quality.peak_cache_bytes), value(r)});
@@ -67,7 +67,7 @@ std::string cache_chart(const row& dense, std::span<const row> rows, const axis&
         least = std::min(least, c.points.front().x);
         most = std::max(most, c.points.back().x);
     }
-    curves.push_back({dense.recipe + ", full",
+    curves.push_back({dense.name + ", full",
                       {{least, value(dense)}, {most, value(dense)}},
                       curve::look::reference});
     return chart(curves,
@@ -97,8 +97,8 @@ std::string caches(const row& dense, std::span<const row> rows) {
 std::string layers(std::span<const row> rows) {
     std::vector<tools::model_layers> models;
     for (const row& r : rows)
-        if (std::ranges::find(models, r.recipe, &tools::model_layers::recipe) == models.end())
-            models.push_back({r.recipe, r.each_layer});
+        if (std::ranges::find(models, r.name, &tools::model_layers::recipe) == models.end())
+            models.push_back({r.name, r.each_layer});
     return layer_section(models);
 }
 

@@ -84,9 +84,9 @@ std::optional<options> parse_options(int argc, char** argv) {
     app.add_option("--allocate-seconds", o.allocate_seconds, "For the search of it, at most")
         ->capture_default_str()
         ->check(tools::in_range(0.0, 1e6));
-    app.add_flag(
-        "--allocate-greedily", o.allocate_greedily,
-        "From the smallest recipe for all, the best step per byte at a time: the baseline");
+    app.add_flag("--allocate-greedily", o.allocate_greedily,
+                 "From the smallest recipe for all, the best step per byte at a time: the baseline")
+        ->needs("--allocate");
     app.add_option("--save-calibration", o.save_calibration,
                    "Write what the layers read of that text to this .safetensors file: tokens, "
                    "sums of squares, largest inputs, Gram matrices");

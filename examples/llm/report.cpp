@@ -18,7 +18,7 @@ cells weight_cells(std::span<const row> rows) {
                "top-1", "decode tok/s", "prefill tok/s"}};
     for (const row& r : rows)
         if (r.kv == "full")
-            all.push_back({r.recipe, fixed(r.layers.bits_per_weight, 2),
+            all.push_back({r.name, fixed(r.layers.bits_per_weight, 2),
                            std::to_string(r.layers.bytes), percent(r.layers.sparsity),
                            percent(r.layers.retained), fixed(r.quality.nll, 4),
                            fixed(std::exp(r.quality.nll), 3), fixed(r.quality.kl, 4),
@@ -34,7 +34,7 @@ cells cache_cells(std::span<const row> rows) {
     for (const row& r : rows) {
         const double share =
             static_cast<double>(r.quality.peak_cache_bytes) / static_cast<double>(r.kv_bytes_full);
-        all.push_back({r.recipe, r.kv, r.kv_budget == 0 ? "all" : std::to_string(r.kv_budget),
+        all.push_back({r.name, r.kv, r.kv_budget == 0 ? "all" : std::to_string(r.kv_budget),
                        std::to_string(r.quality.peak_cache_bytes), percent(share),
                        fixed(r.quality.nll, 4), fixed(r.quality.kl, 4),
                        percent(r.quality.agreement), r.recall ? percent(*r.recall) : "-",
@@ -53,14 +53,14 @@ std::string table(std::span<const row> rows) {
 std::string verdict(const row& dense, std::span<const row> rows) {
     std::string text;
     for (const row& r : rows) {
-        if (r.recipe == dense.recipe || r.kv != dense.kv) continue;
+        if (r.name == dense.name || r.kv != dense.kv) continue;
         const double decode = r.speed.decode / r.dense_speed.decode;
         const double prefill = r.speed.prefill / r.dense_speed.prefill;
         const double bytes =
             static_cast<double>(r.layers.bytes) / static_cast<double>(dense.layers.bytes);
         const double nll = r.quality.nll - dense.quality.nll;
         const tools::speed_ratio speeds[] = {{"decode", decode}, {"prefill", prefill}};
-        text += tools::verdict(r.recipe, speeds, bytes) + ", for " + (nll < 0 ? "" : "+") +
+        text += tools::verdict(r.name, speeds, bytes) + ", for " + (nll < 0 ? "" : "+") +
                 fixed(nll, 4) + " nats per token (perplexity x" + fixed(std::exp(nll), 2) + ")\n";
     }
     return text;
@@ -72,6 +72,7 @@ void write_json(std::span<const row> rows, const std::string& file) {
     for (const row& r : rows)
         array.push_back({{"model", r.model},
                          {"recipe", r.recipe},
+                         {"integer_layers", r.n_integer_layers},
                          {"threads", r.threads},
                          {"bits_per_weight", r.layers.bits_per_weight},
                          {"weight_bytes", r.layers.bytes},

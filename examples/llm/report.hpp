@@ -19,7 +19,9 @@ namespace llm {
 /// What was measured of one recipe.
 struct row {
     std::string model, recipe, kv = "full";
-    std::string method{};  ///< see tools::method_of
+    std::string name;  ///< of the recipe, and of the inputs that layers take with it
+    std::size_t n_integer_layers = 0;  ///< those that take inputs of 8 bits
+    std::string method{};              ///< see tools::method_of
     std::size_t threads = 0;
     pare::layer_report layers;  ///< of the compressed linear layers
     std::vector<tools::layer_row> each_layer;

@@ -265,7 +265,9 @@ row workbench::measure(const model& m, const tools::recipe& recipe, const cache_
     if (text_.empty()) text_ = evaluation_text();
     row r;
     r.model = source_.name();
-    r.recipe = name_of(m, recipe);
+    r.recipe = recipe.text;
+    r.name = name_of(m, recipe);
+    r.n_integer_layers = m.n_integer_layers();
     r.threads = o_.threads;
     r.layers = m.report();
     r.method = tools::method_of(recipe, r.layers.sparsity);

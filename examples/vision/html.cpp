@@ -15,7 +15,7 @@ namespace {
 std::string front(std::span<const row> rows, const tools::axis& cost, double (*of)(const row&),
                   std::string_view caption) {
     std::vector<tools::trade> trades;
-    for (const row& r : rows) trades.push_back({r.recipe, of(r), 100 * r.quality.top1, r.method});
+    for (const row& r : rows) trades.push_back({r.name, of(r), 100 * r.quality.top1, r.method});
     return front_figure(trades, cost, {.name = "top-1, %"}, true, caption);
 }
 
@@ -37,7 +37,7 @@ std::string fronts(std::span<const row> rows) {
 
 std::string html(const row& dense, std::span<const row> rows) {
     std::vector<tools::model_layers> layers;
-    for (const row& r : rows) layers.push_back({r.recipe, r.each_layer});
+    for (const row& r : rows) layers.push_back({r.name, r.each_layer});
     using namespace tools::html;
     std::string content =
         paragraph("Measured on " + std::to_string(dense.n_images) + " images, " +

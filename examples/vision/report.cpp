@@ -16,8 +16,8 @@ tools::cells table_cells(std::span<const row> rows) {
     std::vector<std::vector<std::string>> cells{{"recipe", "bits/w", "weight bytes", "sparsity",
                                                  "saliency", "Mmadd", "top-1", "nll", "ms/image"}};
     for (const row& r : rows)
-        cells.push_back({r.recipe, fixed(r.layers.bits_per_weight, 2),
-                         std::to_string(r.layers.bytes), fixed(100 * r.layers.sparsity, 1) + " %",
+        cells.push_back({r.name, fixed(r.layers.bits_per_weight, 2), std::to_string(r.layers.bytes),
+                         fixed(100 * r.layers.sparsity, 1) + " %",
                          fixed(100 * r.layers.retained, 1) + " %",
                          fixed(1e-6 * static_cast<double>(r.multiply_adds), 2),
                          fixed(100 * r.quality.top1, 1) + " %", fixed(r.quality.nll, 4),
@@ -30,12 +30,12 @@ std::string table(std::span<const row> rows) { return tools::format_table(table_
 std::string verdict(const row& dense, std::span<const row> rows) {
     std::string text;
     for (const row& r : rows) {
-        if (r.recipe == dense.recipe) continue;
+        if (r.name == dense.name) continue;
         const tools::speed_ratio speed{"images", r.dense_seconds / r.seconds};
         const double bytes =
             static_cast<double>(r.layers.bytes) / static_cast<double>(dense.layers.bytes);
         const double points = 100 * (r.quality.top1 - dense.quality.top1);
-        text += tools::verdict(r.recipe, {&speed, 1}, bytes) + ", for " + (points < 0 ? "" : "+") +
+        text += tools::verdict(r.name, {&speed, 1}, bytes) + ", for " + (points < 0 ? "" : "+") +
                 fixed(points, 1) + " points of top-1\n";
     }
     return text;
@@ -47,6 +47,7 @@ void write_json(std::span<const row> rows, const std::string& file) {
     for (const row& r : rows)
         array.push_back({{"model", r.model},
                          {"recipe", r.recipe},
+                         {"integer_layers", r.n_integer_layers},
                          {"reestimated_bn", r.reestimated_norms},
                          {"threads", r.threads},
                          {"top1", r.quality.top1},

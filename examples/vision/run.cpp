@@ -186,7 +186,9 @@ void workbench::introduce() const {
 row workbench::measure(const model& m, const tools::recipe& recipe) const {
     row r;
     r.model = source().name();
-    r.recipe = tools::name_with_inputs(recipe.text, m.n_integer_layers(), m.layers().size());
+    r.recipe = recipe.text;
+    r.n_integer_layers = m.n_integer_layers();
+    r.name = tools::name_with_inputs(recipe.text, r.n_integer_layers, m.layers().size());
     r.threads = o_.threads;
     r.reestimated_norms = o_.reestimate_norms && &m != &dense();
     r.layers = m.report();

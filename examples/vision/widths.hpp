@@ -26,10 +26,9 @@ std::vector<std::uint8_t> crop_before(const checkpoint& whole, const network_cha
                                       double share, const keep_counts& keep);
 
 /// Widths after `allocate::pagcp`, groups of channels in the place of layers, 5 % of a group's
-/// channels a level, the loss on the first 128 calibration images: the walk ends as soon as a share
-/// of the multiply-adds is gone, and the loss may grow, in total, by the least with which it gets
-/// so far.
-/// @return (classes) 1 = kept @throws tools::failure where none does
+/// channels a level, the loss on the first 128 calibration images. With each group it may grow by
+/// one factor, the least with which a share of the multiply-adds goes; nothing is cut deeper then.
+/// @return (classes) 1 = kept @throws tools::failure where a factor of 1000 is too small
 std::vector<std::uint8_t> cut_as_loss_allows(const checkpoint& whole,
                                              const network_channels& channels, double share,
                                              const keep_counts& keep, const images& calibration,

@@ -195,6 +195,22 @@ TEST_CASE("the GPU kernel, emulated, takes and gives activations by token or by 
         }
 }
 
+TEST_CASE("the GPU kernel, emulated, takes and gives a single feature of consecutive tokens") {
+    for (const std::size_t tokens : {1u, 13u}) {
+        const gpu_weights<32, f16> from_one(matrix::integers(40, 1, 2, 5), 5),
+            to_one(matrix::integers(1, 40, 2, 5), 5);
+        const matrix one = matrix::integers(tokens, 1, 2, 6),
+                     many = matrix::integers(tokens, 40, 2, 6);
+        for (const major m : {major::token, major::feature}) {
+            CAPTURE(tokens, m);
+            CHECK(emulated_gemm(from_one, one, block_size::narrow, m).data() ==
+                  expected_gemm(from_one, one).data());
+            CHECK(emulated_gemm(to_one, many, block_size::narrow, major::feature, m).data() ==
+                  expected_gemm(to_one, many).data());
+        }
+    }
+}
+
 TEST_CASE("the GPU kernel, emulated, errs by no more than sums in another order do") {
     const gpu_weights<64, f16> weights(matrix::uniform(100, 200, 1), 1);
     matrix x = matrix::uniform(70, 200, 2);

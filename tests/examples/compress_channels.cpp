@@ -195,6 +195,17 @@ TEST_CASE("readers are repaired by least squares on the calibration") {
     CHECK(error_of(found) < 0.7 * error_of(columns_of(w, kept)));
 }
 
+TEST_CASE("a repaired weight that its type does not hold is refused") {
+    parts_file f;
+    tensors t = two_parts();
+    for (float& w : t["l.0.down.weight"].values) w = 6e4f;
+    write_model<pare::f16>(f.in, t, "");
+    CHECK(f.run(choice("channel:l2:0.25", "l.0")) == "");
+    CHECK_THAT(
+        f.run(choice("channel:l2:0.25+repair", "l.0")),
+        Catch::EndsWith("tensor 'l.0.down.weight': a repaired weight does not fit its type"));
+}
+
 TEST_CASE("what is done to weights sees those that are left and what they read") {
     const std::string recipe = GENERATE("nm:2:4+wanda", "nm:2:4+i8+gptq", "i4", "hinm:2:4:v8:0.5");
     const std::string channels = GENERATE("channel:l2:0.25", "channel:l2:0.25+repair");
@@ -263,6 +274,25 @@ TEST_CASE("convolutions lose filters and the norms behind them, and flat maps th
     for (const std::uint32_t c : order)
         for (std::uint32_t p = 0; p < 4; ++p) pixels.push_back(4 * c + p);
     CHECK(left.at("fc.weight") == columns_of(t["fc.weight"], pixels));
+}
+
+TEST_CASE("a name that ends in a star is of weights") {
+    pare::random random(5);
+    tensors t;
+    t["fc1.weight"] = random_tensor({8, 16}, random);
+    t["fc1.bias"] = random_tensor({8}, random);
+    t["norm1.weight"] = random_tensor({8}, random);
+    t["norm1.bias"] = random_tensor({8}, random);
+    t["out1.weight"] = random_tensor({16, 8}, random);
+    t["out1.bias"] = random_tensor({16}, random);
+    parts_file f(t);
+    REQUIRE(f.run(R"({"writers": ["fc*"], "between": ["norm*", "norm*.bias"], "readers": ["out*"],
+                      "recipe": "channel:l2:0.5"})") == "");
+    const tensors left = f.left();
+    for (const char* const name : {"fc1.weight", "fc1.bias", "norm1.weight", "norm1.bias"})
+        CHECK(left.at(name).shape[0] == 4);
+    CHECK(left.at("out1.weight").shape[1] == 4);
+    CHECK(left.at("out1.bias") == t["out1.bias"]);
 }
 
 TEST_CASE("tensors of GGUF's own types lose channels as floats") {

@@ -42,8 +42,8 @@ struct timed_file : small_file {
                     const std::string& recipes = R"("dense", "nm:2:4+f32")") {
         const std::string file = folder / "recipes.json";
         write_text(file, R"({"recipe": [)" + recipes + R"(], "budget": {)" + budget + "}}");
-        return refusal(
-            {in, out, "--force", "--recipe-file", file, "--json", folder / "table.json"});
+        return refusal({in, out, "--force", "--recipe-file", file, "--json", folder / "table.json",
+                        "--html", folder / "report.html"});
     }
     /// The layers that are compressed.
     std::string chosen(const std::string& budget) {
@@ -82,7 +82,47 @@ TEST_CASE("how weights are chosen and rounded does not matter to their time") {
     CHECK(f.run(R"("speed": 2, "times": "times.json", "tokens": 1)",
                 R"("f32+magnitude+nm:2:4", "dense")") == "");
     CHECK_THAT(f.run(R"("speed": 2, "times": "times.json", "tokens": 1)", R"("dense", "nm:2:4")"),
-               Catch::EndsWith("times.json: no time of recipe 'nm:2:4'"));
+               Catch::EndsWith("times.json: no time of 16x64 F32 by 'nm:2:4'"));
+}
+
+TEST_CASE("whatever is slower than dense fits a speed near 0") {
+    timed_file f;
+    CHECK(f.chosen(R"("speed": 1e-300, "times": "times.json", "tokens": 1)") == "b");
+}
+
+TEST_CASE("a candidate that a layer's shape does not allow needs no time") {
+    timed_file f;
+    tensors t = timed_file::layers();
+    pare::random random(8);
+    t["d.weight"] = random_tensor({2, 64}, random);
+    write_model(f.in, t, "");
+    const auto field = [](const std::string& recipes) {
+        return R"("settings": [{"tokens": 1, "threads": 1, "field": [{"recipe": "dense",
+                  "seconds": 2e-6})" +
+               recipes + "]}]}";
+    };
+    write_text(f.folder / "times.json", R"([{"shape": [16, 64], "dtype": "F32", )" +
+                                            field(R"(, {"recipe": "ubp:4:0.5", "seconds": 1e-6})") +
+                                            R"(, {"shape": [2, 64], "dtype": "F32", )" + field("") +
+                                            "]");
+    const std::string times = R"("speed": 1.3, "times": "times.json")";
+    CHECK(f.run(times, R"("dense", "ubp:4:0.5")") == "");
+    CHECK_THAT(f.run(times, R"("dense", "block:4:0.5")"),
+               Catch::EndsWith("no time of 16x64 F32 by 'block:4:0.5'"));
+}
+
+TEST_CASE("a run by times of inputs of 8 bits says so") {
+    timed_file f;
+    const std::string inputs = GENERATE("i8", "f32");
+    write_text(f.folder / "times.json",
+               R"([{"shape": [16, 64], "dtype": "F32", "settings": [{"tokens": 1, "threads": 1,
+                    "field": [{"recipe": "dense", "activations": "f32", "seconds": 2e-6},
+                              {"recipe": "i8", "activations": ")" +
+                   inputs + R"(", "seconds": 1e-6}]}]}])");
+    REQUIRE(f.run(R"("speed": 2, "times": "times.json")", R"("dense", "i8")") == "");
+    const std::string report = read_text(f.folder / "report.html");
+    CHECK_THAT(report, Catch::Contains("products 2.00x as fast as dense"));
+    CHECK((report.find(", with inputs of 8 bits") != report.npos) == (inputs == "i8"));
 }
 
 TEST_CASE("times that are not there are asked for by name") {
@@ -103,15 +143,21 @@ TEST_CASE("times that are not there are asked for by name") {
         return with(std::string("[").append(shapes).append("]"));
     };
     CHECK_THAT(with_shapes(shape("[16, 65]", field(2, 1))),
-               Catch::EndsWith("no time of 16x64 F32, tensor 'a.weight'"));
+               Catch::EndsWith("no time of 16x64 F32 by 'dense'"));
     CHECK_THAT(with_shapes(shape("[16, 64]", R"("field": [{"recipe": "dense", "seconds": 1}])") +
                            "," + shape("[8, 8]", field(2, 1))),
                Catch::EndsWith("no time of 16x64 F32 by 'nm:2:4+f32'"));
-    CHECK_THAT(with_shapes(shape("[16, 64]", field(2, 0))),
-               Catch::EndsWith("a time that is not above 0"));
+    CHECK_THAT(
+        with_shapes(shape("[16, 64]", R"("field": [{"recipe": "nm:2:4+f32", "seconds": 1}])") +
+                    "," + shape("[8, 8]", field(2, 1))),
+        Catch::EndsWith("no time of 16x64 F32 by 'dense'"));
+    for (const double seconds : {0.0, 1e10})
+        CHECK_THAT(with_shapes(shape("[16, 64]", field(2, seconds))),
+                   Catch::EndsWith("a time that is not above 0 and up to 1000 s"));
     for (const char* const other : {"", "{", "{}", "[1]", "[]", R"([{"shape": 1}])"})
         CHECK(with(other) != "");
     CHECK_FALSE(std::filesystem::exists(f.out));
+    CHECK_FALSE(std::filesystem::exists(f.out + ".parts"));  // no layer was compressed
 
     const auto refused = [&](const std::string& budget) { return f.run(budget); };
     CHECK_THAT(refused(R"("speed": 2)"),

@@ -143,7 +143,7 @@ TEST_CASE("numbers are as short as they may be") {
 TEST_CASE("the report of language models has a curve per cache and a front of recipes") {
     llm::row dense;
     dense.model = bad_name;
-    dense.recipe = "dense";
+    dense.recipe = dense.name = "dense";
     dense.threads = 1;
     dense.layers = {.bytes = 3200, .bits_per_weight = 16, .retained = 1.0};
     dense.quality = {.nll = 1.25, .agreement = 1.0, .peak_cache_bytes = 4096};
@@ -160,11 +160,11 @@ TEST_CASE("the report of language models has a curve per cache and a front of re
         rows[i].quality.nll = 1.75;
         rows[i].recall = 0.25;
     }
-    rows[3].recipe = "nm:2:4<i8>";
+    rows[3].recipe = rows[3].name = "nm:2:4<i8>";
     rows[3].layers = {.bytes = 900, .bits_per_weight = 4.5, .sparsity = 0.5, .retained = 0.75};
     rows[3].quality.kl = 0.125;
     rows[3].quality.nll = unknown;
-    rows[4].recipe = "i8";
+    rows[4].recipe = rows[4].name = "i8";
     rows[4].layers.bits_per_weight = 8;
     rows[4].quality.kl = 0.001;
 

@@ -226,8 +226,10 @@ TEST_CASE("a run writes its table as JSON and as HTML") {
     o.activations = tools::activation_kind::i8;
     vision::run(o);
     const auto integers = nlohmann::json::parse(pare::testing::read_text(o.json));
-    CHECK(integers[0]["recipe"] == "i8, i8 inputs");
+    CHECK(integers[0]["recipe"] == "i8");
+    CHECK(integers[0]["integer_layers"] > 0);
     CHECK(integers[1]["recipe"] == "nm:4:8+i8");
+    CHECK(integers[1]["integer_layers"] == 0);
 
     o.keep_dense = {{"conv1", "fc"}};
     CHECK_THROWS_WITH(vision::run(o),

@@ -87,10 +87,15 @@ status choose_hinm_gemm(const hinm_product<T, Y>& p, cudaStream_t stream) noexce
 constexpr std::size_t copy_stride(std::size_t tokens) noexcept {
     return (tokens + piece - 1) / piece * piece;
 }
+/// A single feature of consecutive tokens is both, and may begin anywhere as the latter.
+template <class T>
+constexpr bool is_token_major(const matrix_view<T>& view) noexcept {
+    return view.col_stride() == 1;
+}
 template <class T>
 constexpr std::size_t copy_bytes(const matrix_view<T>& view) noexcept {
     const std::size_t bytes = view.cols() * copy_stride(view.rows()) * sizeof(T);
-    return view.row_stride() == 1 ? 0 : (bytes + 15) / 16 * 16;
+    return is_token_major(view) ? (bytes + 15) / 16 * 16 : 0;
 }
 template <class T>
 matrix_view<T> feature_major(std::byte* memory, std::size_t tokens, std::size_t features) noexcept {
@@ -156,13 +161,13 @@ status hinm_gemm(const hinm<T>& weights, matrix_view<const T> x, matrix_view<Y> 
 
     const std::size_t tokens = x.rows();
     matrix_view<const T> features = x;
-    if (x.row_stride() != 1) {
+    if (detail::is_token_major(x)) {
         const auto copy = detail::feature_major<T>(workspace.data(), tokens, x.cols());
         if (auto ok = transpose(x, copy, stream); !ok) return ok;
         features = copy;
     }
     matrix_view<Y> outputs = y;
-    if (y.row_stride() != 1)
+    if (detail::is_token_major(y))
         outputs =
             detail::feature_major<Y>(workspace.data() + detail::copy_bytes(x), tokens, y.cols());
     if (!detail::is_aligned(features) || !detail::is_aligned(outputs))
@@ -187,7 +192,7 @@ status hinm_gemm(const hinm<T>& weights, matrix_view<const T> x, matrix_view<Y> 
     else if (weights.tile_rows == 64) done = detail::choose_hinm_gemm<64>(p, stream);
     else if (weights.tile_rows == 128) done = detail::choose_hinm_gemm<128>(p, stream);
     else return error{errc::invalid_argument, "hinm_gemm: tiles have 32, 64 or 128 rows"};
-    if (!done || y.row_stride() == 1) return done;
+    if (!done || !detail::is_token_major(y)) return done;
     return transpose(matrix_view<const Y>(outputs.transposed()), y.transposed(), stream);
 }
 

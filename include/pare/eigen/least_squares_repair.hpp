@@ -43,7 +43,8 @@ struct least_squares_repair {
                std::span<float> shift) const noexcept;
 
     /// For a layer whose inputs are otherwise what they were: the target is what it put out with
-    /// all of them. Allocates as fit().
+    /// all of them. Allocates as fit(), and 8 bytes for each pair of a feature and a kept one or an
+    /// output.
     /// @param weights   (outputs, channels * taps) of the layer as trained, taps side by side
     /// @param kept      (channels kept), ascending
     /// @param gram      as fit(), features = channels * taps: what prune::input_observer collects
