@@ -163,7 +163,8 @@ std::vector<std::uint8_t> cut_as_loss_allows(const checkpoint& whole,
     for (int i = 0; i < 9; ++i) {
         const double growth = i == 0 ? high : 0.5 * (low + high), first = std::expm1(growth);
         const allocate::pagcp by{.first = first,
-                                 .total = std::pow(1.0 + first, static_cast<double>(at.size()))};
+                                 .total = std::pow(1.0 + first, static_cast<double>(at.size())),
+                                 .share = 1.0};
         tools::value_of(
             by.search(
                 1, cut_groups::n_levels, at,

@@ -196,7 +196,7 @@ TEST_CASE("a repaired network of any kind is nearer to the whole one than one th
 }
 
 TEST_CASE("widths that come from elsewhere remove the share, or say that they cannot") {
-    const tensors made = GENERATE(small_resnet(), small_ds_cnn(), small_resnet8());
+    const tensors made = GENERATE(small_resnet(), small_ds_cnn(), small_resnet8(), small_lenet());
     const tools::scope_kind scope =
         GENERATE(tools::scope_kind::pagcp, tools::scope_kind::pre_cropping);
     const model_and_data files(made, "");

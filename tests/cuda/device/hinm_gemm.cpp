@@ -1,6 +1,5 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#include <pare/kernel/reference.hpp>
 
 #include "cuda/packed.hpp"
 #include "device.hpp"
@@ -23,8 +22,6 @@ bool is_skipped() {
     if (!why.empty()) std::cout << "skipped: " << why << '\n';
     return !why.empty();
 }
-
-enum class major { token, feature };
 
 // A matrix (tokens, features) on the device. Feature by feature, there is room between features.
 template <class T>
@@ -85,14 +82,6 @@ matrix gpu_gemm(const gpu_weights<V, T>& weights, const matrix& x, major x_major
     return y;
 }
 
-template <int V, class T>
-matrix expected_gemm(const gpu_weights<V, T>& weights, const matrix& x,
-                     const pare::epilogue& after = {}) {
-    matrix y(x.rows(), weights.layout.rows);
-    pare::kernel::gemm_ref(weights.source.view(), x.view(), y.view(), after);
-    return y;
-}
-
 // Small whole numbers: sums are exact in any order, and in f16.
 template <int V, class T>
 void check_tails() {
@@ -128,21 +117,8 @@ void check_bound(std::size_t rows, std::size_t cols, std::size_t tokens, double 
     const gpu_weights<V, T> weights(matrix::uniform(rows, cols, 1), 5);
     matrix x = matrix::uniform(tokens, cols, 2);
     for (float& v : x.data()) v = pare::to_float(pare::from_float<T>(v));
-    const matrix expected = expected_gemm(weights, x);
-    const matrix y = gpu_gemm<Y>(weights, x, major::feature, major::feature);
-    int worse = 0;
-    for (std::size_t t = 0; t < tokens; ++t)
-        for (std::size_t r = 0; r < rows; ++r) {
-            double magnitude = 0.0;
-            for (std::size_t c = 0; c < cols; ++c)
-                magnitude += std::abs(static_cast<double>(weights.source.dense()(r, c)) *
-                                      static_cast<double>(x(t, c)));
-            const auto e = static_cast<double>(expected(t, r));
-            const double bound =
-                3.0 * dot_product_bound(cols, magnitude) + half_step * std::abs(e) * 1.01;
-            worse += !(std::abs(static_cast<double>(y(t, r)) - e) <= bound);
-        }
-    CHECK(worse == 0);
+    CHECK(n_beyond(3.0, half_step, gpu_gemm<Y>(weights, x, major::feature, major::feature), weights,
+                   x) == 0);
 }
 
 }  // namespace
@@ -177,14 +153,8 @@ TEST_CASE("the GPU finishes sums as the epilogue says") {
     if (is_skipped()) return;
     const gpu_weights<64, f16> weights(matrix::integers(150, 100, 2, 1), 1);
     const matrix x = matrix::integers(77, 100, 2, 2);
-    std::vector<float> bias(150), scale(150);
-    for (std::size_t r = 0; r < 150; ++r) {
-        bias[r] = static_cast<float>(r) - 20.0f;
-        scale[r] = r % 2 == 0 ? 0.5f : -2.0f;
-    }
-    for (const pare::epilogue& after :
-         {pare::epilogue{.bias = bias}, pare::epilogue{bias, scale, pare::activation::relu},
-          pare::epilogue{{}, scale, pare::activation::relu6}})
+    const epilogues some(150);
+    for (const pare::epilogue& after : some.all())
         CHECK(gpu_gemm<float>(weights, x, major::token, major::feature, after).data() ==
               expected_gemm(weights, x, after).data());
 }
