@@ -5,9 +5,9 @@
 
 #include "core/buffer.hpp"
 #include "core/executor.hpp"
-#include "packed/hinm.hpp"
 #include "packed/n_m.hpp"
 #include "packed/pack_block.hpp"
+#include "packed/pack_hinm.hpp"
 #include "prune/dense.hpp"
 #include "prune/in_place.hpp"
 #include "prune/magnitude.hpp"

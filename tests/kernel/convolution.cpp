@@ -152,6 +152,7 @@ TEST_CASE("convolve takes tile after tile, the last one short") {
     const sliding large{3, 38, 40, {.kernel = {5, 5}, .around = {2, 2, 2, 2}}};
     CHECK(pare::workspace_floats(large.over, {3, 36, 38, 40}) == 64u * 900u);
     CHECK(wrong_outputs<packed_matrix<2, 4, float>>(large, 36, 3, 1, 4) == 0);
+    CHECK(wrong_outputs<hinm_matrix<2, 4, 16, pare::f16>>(large, 36, 3, 1, 4) == 0);
     const window small{.kernel = {3, 3}, .around = {1, 1, 1, 1}};
     CHECK(pare::workspace_floats(small, {1, 4, 40, 40}) == 1600u * 36u);
     CHECK(pare::workspace_floats(small, {2, 4, 40, 40}) == 1792u * 36u);

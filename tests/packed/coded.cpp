@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pare/packed/coded.hpp>
 
-#include <pare/packed/hinm.hpp>
 #include <pare/packed/n_m.hpp>
 #include <pare/packed/pack_block.hpp>
+#include <pare/packed/pack_hinm.hpp>
 #include <pare/prune/n_m.hpp>
 #include <pare/quant/scaled.hpp>
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-#include <pare/packed/hinm.hpp>
+#include <pare/packed/pack_hinm.hpp>
 
 #include <pare/quant/cast.hpp>
 

@@ -6,9 +6,9 @@
 #include "matrix.hpp"
 
 #include <pare/core/random.hpp>
-#include <pare/packed/hinm.hpp>
 #include <pare/packed/n_m.hpp>
 #include <pare/packed/pack_block.hpp>
+#include <pare/packed/pack_hinm.hpp>
 #include <pare/prune/hinm.hpp>
 #include <pare/prune/n_m.hpp>
 #include <pare/quant/scaled.hpp>

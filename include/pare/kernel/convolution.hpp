@@ -54,6 +54,24 @@ void multiply(const Weights& weights, matrix_view<const float> x, matrix_view<fl
     PARE_ASSERT(done, "convolve has checked what gemm checks");
 }
 
+#if PARE_HAS_SIMD
+/// Panels of output pixels, of what a window sees of x.
+struct packed_pixels {
+    const window& over;
+    const maps<const float>& x;
+
+    /// As packed_tokens'.
+    template <std::size_t Tokens>
+    auto panel(std::size_t first, std::size_t n) const noexcept {
+        return [view = pixel_view(over, x, first, n, Tokens)](std::size_t k, std::size_t n_cols,
+                                                              float* panel) mutable {
+            view.gather(k, k + n_cols,
+                        [&](std::size_t column) { return panel + (column - k) * Tokens; });
+        };
+    }
+};
+#endif
+
 /// Images whose outputs lie side by side.
 template <packed::known_weights Weights, class Executor>
 void convolve_together(const Weights& weights, const window& over, const maps<const float>& x,
@@ -62,6 +80,10 @@ void convolve_together(const Weights& weights, const window& over, const maps<co
     const matrix_view<float> out = as_matrix(y);
     if (is_pointwise(over)) return multiply(weights, as_matrix(x), out, run, after);
 #if PARE_HAS_SIMD
+    if constexpr (packed::n_m_weights<Weights>)
+        if (out.cols() > few_tokens)
+            return gemm_panels(weights.view(), packed_pixels{over, x}, out.transposed(), after,
+                               run);
     if constexpr (packed::block_weights<Weights>) {
         const std::size_t part = workspace_floats(over, x.extents());
         const shifted_maps shifts(over, x, part);
@@ -96,12 +118,12 @@ void convolve_together(const Weights& weights, const window& over, const maps<co
 /// finished by the epilogue. In groups: the g-th W makes the g-th of equal parts of y's channels of
 /// the g-th of x's. y must overlap nothing else.
 ///
-/// A kernel of one pixel with stride 1 multiplies the maps as they lie; any other gathers the
-/// patches of a tile of output pixels into the workspace and multiplies these, tile after tile.
-/// Block weights of stride 1 read shifted maps instead, where rows of y are whole vectors.
-/// `run` shares out each product; or tiles, as many at once as the workspace holds, where that is
-/// more than one. Allocates nothing; stack as gemm(). The same bits for every executor, thread
-/// count and workspace.
+/// A kernel of one pixel with stride 1 multiplies the maps as they lie. Any other gathers patches:
+/// of N:M weights those of 64 output pixels, on the stack; of others those of a tile of pixels, in
+/// the workspace, tile after tile; but block weights of stride 1 read shifted maps instead, where
+/// rows of y are whole vectors. `run` shares out each product; or tiles, as many at once as the
+/// workspace holds, where that is more than one. Allocates nothing; stack as gemm(), and 25 KiB.
+/// The same bits for every executor, thread count and workspace.
 /// @param workspace  workspace_floats() of a group, or a multiple
 /// @return invalid_argument, shape_mismatch, not_contiguous, buffer_too_small; y is then untouched
 template <packed::known_weights Weights, executor Executor = serial>

@@ -4,158 +4,220 @@
 #define PARE_KERNEL_PATCHES_HPP
 
 #include "../core/executor.hpp"
+#include "../core/tensor_view.hpp"
 #include "maps.hpp"
 #include "simd/vec.hpp"
+#include "tap_columns.hpp"
 
+#include <array>
 #include <cstddef>
-#include <cstring>
+#include <cstdint>
 
 namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 namespace detail {
 
-// Short rows are the rule: four floats at a time, for which no function is called.
-inline void copy_floats(const float* from, std::size_t n, float* to) noexcept {
-    constexpr std::size_t four = 4 * sizeof(float);
-    if (n > 64) {
-        std::memcpy(to, from, n * sizeof(float));
-    } else if (n >= 4) {
-        for (std::size_t i = 0; i + 4 < n; i += 4) std::memcpy(to + i, from + i, four);
-        std::memcpy(to + n - 4, from + n - 4, four);
-    } else {
-        if (n > 0) to[0] = from[0];
-        if (n > 1) to[1] = from[1];
-        if (n > 2) to[2] = from[2];
-    }
-}
-
-inline void fill_zeros(float* to, std::size_t n) noexcept {
-    constexpr float four[4]{};
-    for (; n >= 4; n -= 4, to += 4) std::memcpy(to, four, sizeof(four));
-    copy_floats(four, n, to);
-}
-
-inline void copy_every(std::size_t stride, const float* from, std::size_t n, float* to) noexcept {
-    if (stride == 1) return copy_floats(from, n, to);
-    std::size_t i = 0;
-#if PARE_HAS_SIMD
-    if (stride == 2)  // a vector reads one beyond the last that it takes
-        for (; i + simd::lanes < n; i += simd::lanes)
-            simd::load_even(from + 2 * i).store_unaligned(to + i);
-#endif
-    for (; i < n; ++i) to[i] = from[i * stride];
-}
-
-/// What a tap of a kernel sees along a row of a map: output column j sees j * stride + tap - left.
-class tap_columns {
+/// What a tap sees of some output pixels, the same in all channels: pieces of vectors, whose lanes
+/// are as far apart in the map as the pixels are.
+class tap_view {
   public:
-    tap_columns(std::size_t tap, const window& over, std::size_t width) noexcept
-        : stride_(over.stride.width) {
-        const std::size_t left = over.around.left;
-        const auto steps = [&](std::size_t to) { return (to + stride_ - 1) / stride_; };
-        begin_ = tap < left ? steps(left - tap) : 0;
-        end_ = tap < left + width ? steps(left + width - tap) : 0;
-        if (end_ < begin_) end_ = begin_;
-        at_begin_ = begin_ * stride_ + tap - left;
-    }
+#if PARE_HAS_SIMD
+    static constexpr std::size_t lanes = simd::lanes;
+#else
+    static constexpr std::size_t lanes = 16;
+#endif
+    static constexpr std::size_t max_pixels = 64, max_vectors = max_pixels / lanes;
+    static constexpr std::size_t max_pieces = max_pixels + max_vectors;
 
-    /// Output columns next to each other: the first see zeros, those from begin to end the row, the
-    /// others zeros.
+    /// Lanes that see something, every other bit where the stride is 2; lane 0 is, or would be,
+    /// `at` in the map.
     struct piece {
-        std::size_t begin, end, n;
-        std::size_t at;  // what `begin` sees
+        std::size_t at;
+        std::uint32_t lanes;
     };
-    piece of(std::size_t first, std::size_t n) const noexcept {
-        const auto place = [&](std::size_t column) {
-            return column < first ? 0 : column - first < n ? column - first : n;
-        };
-        const std::size_t begin = place(begin_), end = place(end_);
-        return {begin, end, n, at_begin_ + (first + begin - begin_) * stride_};
+
+    /// Of no vectors yet.
+    void begin(std::size_t stride) noexcept { stride_ = stride, n_vectors_ = n_pieces_ = 0; }
+    /// The next vector sees these pieces, and those of no lanes nothing.
+    PARE_ALWAYS_INLINE void add_vector(auto&& each_piece) noexcept {
+        piece last{0, 0};
+        std::size_t n = n_pieces_;
+        each_piece([&](const piece& p) {
+            if (p.lanes == 0) return;
+            if (last.lanes != 0 && last.at != p.at) pieces_[n++] = last, last.lanes = 0;
+            last = {p.at, last.lanes | p.lanes};
+        });
+        pieces_[n++] = last;
+        ends_[n_vectors_++] = n_pieces_ = n;
     }
 
-    /// to[i] = what output column first + i of the piece sees of the row.
-    void copy(const float* row, const piece& p, float* to) const noexcept {
-        if (p.begin > 0) fill_zeros(to, p.begin);
-        copy_seen(row, p, to);
-        if (p.end < p.n) fill_zeros(to + p.end, p.n - p.end);
-    }
-    /// The same without the zeros.
-    void copy_seen(const float* row, const piece& p, float* to) const noexcept {
-        if (p.begin < p.end) copy_every(stride_, row + p.at, p.end - p.begin, to + p.begin);
+    /// to[i] = what pixel i sees of a channel's map, for i below `n` and its vectors.
+    void copy(const float* map, float* to, std::size_t n) const noexcept {
+#if PARE_HAS_SIMD
+        if (stride_ == 1)
+            return in_vectors(
+                to, n, [&](const piece& p) { return simd::load_where(p.lanes, place(map, p.at)); });
+        if (stride_ == 2)
+            return in_vectors(to, n, [&](const piece& p) {
+                const float* const from = place(map, p.at);
+                return simd::even_of(simd::load_where(p.lanes, from),
+                                     simd::load_where(p.lanes >> lanes, from + lanes));
+            });
+#endif
+        fill_zeros(to, n);
+        for (std::size_t v = 0, i = 0; v < n_vectors_; ++v)
+            for (; i < ends_[v]; ++i)
+                for (std::size_t l = 0; l < lanes; ++l)
+                    if ((pieces_[i].lanes >> l & 1) != 0)
+                        to[v * lanes + l] = *place(map, pieces_[i].at + l * stride_);
     }
 
   private:
-    std::size_t stride_;
-    std::size_t begin_, end_;  // output columns that see the row
-    std::size_t at_begin_;     // what begin_ sees
+    std::size_t begin_of(std::size_t vector) const noexcept {
+        return vector == 0 ? 0 : ends_[vector - 1];
+    }
+    // An address that need not be in the map.
+    static const float* place(const float* map, std::size_t at) noexcept {
+        return reinterpret_cast<const float*>(reinterpret_cast<std::uintptr_t>(map) +
+                                              at * sizeof(float));
+    }
+#if PARE_HAS_SIMD
+    PARE_ALWAYS_INLINE void in_vectors(float* to, std::size_t n, auto&& load) const noexcept {
+        const std::size_t whole = n / lanes;
+        if (n_pieces_ == n_vectors_) {  // one each
+            const auto put = [&](std::size_t v) PARE_ALWAYS_INLINE_LAMBDA {
+                load(pieces_[v]).store_unaligned(to + v * lanes);
+            };
+            std::size_t v = 0;
+            for (; v + 4 <= whole; v += 4) PARE_UNROLL
+            for (std::size_t i = 0; i < 4; ++i) put(v + i);
+            for (; v < whole; ++v) put(v);
+        } else {
+            for (std::size_t v = 0, i = 0; v < whole; ++v) {
+                simd::vecf seen = load(pieces_[i]);
+                while (++i < ends_[v]) seen = seen | load(pieces_[i]);
+                seen.store_unaligned(to + v * lanes);
+            }
+        }
+        if (whole == n_vectors_) return;
+        simd::vecf seen(0.0f);
+        for (std::size_t i = begin_of(whole); i < n_pieces_; ++i) seen = seen | load(pieces_[i]);
+        alignas(64) std::array<float, lanes> last;
+        seen.store_aligned(last.data());
+        copy_floats(last.data(), n % lanes, to + whole * lanes);
+    }
+#endif
+
+    std::size_t stride_ = 1, n_vectors_ = 0, n_pieces_ = 0;
+    std::array<std::size_t, max_vectors> ends_;  // (vectors) of their pieces
+    std::array<piece, max_pieces> pieces_;
 };
 
-// Below, to[i] = what a tap sees of a map at output pixel first + i.
+/// Copies what the weights' columns see of some output pixels, counted through all images.
+class pixel_view {
+  public:
+    static constexpr std::size_t most = tap_view::max_pixels;
 
-inline void gather_rows(const window& over, extent_2d in, const float* map, extent_2d tap,
-                        std::size_t first, std::size_t n, float* to) noexcept {
-    const std::size_t width = over.outputs(in).width;
-    const tap_columns columns(tap.width, over, in.width);
-    const tap_columns::piece whole = columns.of(0, width);
-    std::size_t row = first / width, col = first % width;
-    for (; n > 0; ++row, col = 0) {
-        const std::size_t piece = width - col < n ? width - col : n;
-        const std::size_t y = row * over.stride.height + tap.height;  // from the zeros on
-        if (y < over.around.top || y >= over.around.top + in.height) fill_zeros(to, piece);
-        else
-            columns.copy(map + (y - over.around.top) * in.width,
-                         piece == width ? whole : columns.of(col, piece), to);
-        to += piece, n -= piece;
+    /// Of the pixels [first, first + n), then of none up to `width`. @pre n <= width <= most
+    pixel_view(const window& over, const maps<const float>& x, std::size_t first, std::size_t n,
+               std::size_t width) noexcept
+        : over_(over), x_(x), width_(width) {
+        const extent_2d out = over.outputs(map_of(x));
+        std::size_t image = first / area(out), row = first % area(out) / out.width;
+        std::size_t col = first % out.width;
+        for (std::size_t lane = 0; lane < n;) {
+            const std::size_t left = least(out.width - col, n - lane);
+            const std::size_t some = least(left, lanes - lane % lanes);
+            runs_[n_runs_++] = {lane, some, col, row * over.stride.height, image * x.stride(0)};
+            lane += some, col += some;
+            if (col < out.width) continue;
+            col = 0;
+            if (++row == out.height) row = 0, ++image;
+        }
     }
-}
 
-/// For stride 1 and outputs as wide as the map: a pixel sees the one `shift` further on, but for
-/// those whose row ends before.
-inline void gather_shifted(const window& over, extent_2d in, const float* map, extent_2d tap,
-                           std::size_t first, std::size_t n, float* to) noexcept {
-    const auto place = [](std::size_t i) { return static_cast<std::ptrdiff_t>(i); };
-    const std::ptrdiff_t right = place(tap.width) - place(over.around.left);
-    const std::ptrdiff_t shift =
-        (place(tap.height) - place(over.around.top)) * place(in.width) + right;
-    const auto within = [&](std::ptrdiff_t pixel) {  // counted in `to`
-        const std::ptrdiff_t i = pixel - place(first);
-        return i < 0 ? 0 : static_cast<std::size_t>(i) < n ? static_cast<std::size_t>(i) : n;
+    /// to(r)[i] = what pixel i sees by column r of the weights, for i below the width.
+    void gather(std::size_t begin, std::size_t end, auto&& to) noexcept {
+        const std::size_t taps = area(over_.kernel);
+        // Channel by channel, for their maps may share the sets of a cache.
+        for (std::size_t tap = 0; tap < taps; tap += at_once) {
+            for (std::size_t c = begin / taps; c * taps < end; ++c)
+                for (std::size_t i = 0; i < at_once && tap + i < taps; ++i) {
+                    const std::size_t r = c * taps + tap + i;
+                    if (r < begin || r >= end) continue;
+                    look(tap);
+                    views_[i].copy(&x_(0, c, 0, 0), to(r), width_);
+                }
+        }
+    }
+
+  private:
+    static constexpr std::size_t lanes = tap_view::lanes, at_once = 16;
+
+    /// Pixels of one output row and one vector: `col` is the first's; a tap in row 0 sees row y,
+    /// counted from the zeros on, of the map at `image`.
+    struct run {
+        std::size_t first, n, col, y, image;
     };
-    const std::size_t begin = within(-shift), end = within(place(area(in)) - shift);
-    fill_zeros(to, begin);
-    if (begin < end) copy_floats(map + place(first + begin) + shift, end - begin, to + begin);
-    fill_zeros(to + end, n - end);
-    const std::ptrdiff_t ends = right < 0 ? 0 : place(in.width) - right;  // columns beyond a row
-    const std::ptrdiff_t n_ends = right < 0 ? -right : right;
-    if (n_ends == 0) return;
-    for (std::size_t row = first - first % in.width; row < first + n; row += in.width) {
-        const std::size_t at = within(place(row) + ends);
-        fill_zeros(to + at, within(place(row) + ends + n_ends) - at);
-    }
-}
 
-/// For maps of one output pixel, that of a fully connected layer: to[i] is seen of image first + i.
-inline void gather_images(const window& over, const maps<const float>& x, std::size_t channel,
-                          extent_2d tap, std::size_t first, std::size_t n, float* to) noexcept {
-    const std::size_t row = tap.height - over.around.top, col = tap.width - over.around.left;
-    if (row >= x.extent(2) || col >= x.extent(3)) return fill_zeros(to, n);  // above, left: huge
-    const float* const from = &x(first, channel, row, col);
-    for (std::size_t i = 0; i < n; ++i) to[i] = from[i * x.stride(0)];
-}
-
-/// The pixels of all images one after the other.
-inline void gather_tap(const window& over, const maps<const float>& x, std::size_t channel,
-                       extent_2d tap, std::size_t first, std::size_t n, float* to) noexcept {
-    const extent_2d in = map_of(x), out = over.outputs(in);
-    if (area(out) == 1) return gather_images(over, x, channel, tap, first, n, to);
-    const auto gather =
-        area(over.stride) == 1 && out.width == in.width ? gather_shifted : gather_rows;
-    for (std::size_t p = first, end = first + n; p < end;) {
-        const std::size_t image = p / area(out), at = p % area(out);
-        const std::size_t left = area(out) - at, piece = left < end - p ? left : end - p;
-        gather(over, in, &x(image, channel, 0, 0), tap, at, piece, to + (p - first));
-        p += piece;
+    static constexpr std::size_t least(std::size_t a, std::size_t b) noexcept {
+        return a < b ? a : b;
     }
-}
+
+    // Makes the views of the taps from `first` on.
+    void look(std::size_t first) noexcept {
+        if (first == looked_) return;
+        looked_ = first;
+        const std::size_t width = over_.kernel.width;
+        const std::size_t stop = least(first + at_once, area(over_.kernel));
+        for (std::size_t begin = first; begin < first + width && begin < stop; ++begin) {
+            std::array<tap_view::piece, tap_view::max_pieces> row;  // (runs) as if y were 0
+            see_columns(begin % width, row.data());
+            for (std::size_t tap = begin; tap < stop; tap += width)
+                see_rows(tap / width, row.data(), views_[tap - first]);
+        }
+    }
+    void see_columns(std::size_t tap, tap_view::piece* row) const noexcept {
+        const tap_columns columns(tap, over_, x_.extent(3));
+        for (std::size_t i = 0; i < n_runs_; ++i) {
+            const run& r = runs_[i];
+            const tap_columns::piece seen = columns.of(r.col, r.n);
+            if (seen.begin >= seen.end) {
+                row[i] = {0, 0};
+                continue;
+            }
+            const std::size_t begin = r.first % lanes + seen.begin, n = seen.end - seen.begin;
+            const std::uint32_t bits = ((std::uint32_t{1} << n) - 1) << begin;
+            row[i] = {r.image + seen.at - begin * over_.stride.width,
+                      PARE_HAS_SIMD && over_.stride.width == 2 ? spread(bits) : bits};
+        }
+    }
+    void see_rows(std::size_t tap, const tap_view::piece* row, tap_view& view) const noexcept {
+        view.begin(over_.stride.width);
+        const std::size_t top = over_.around.top, height = x_.extent(2), width = x_.extent(3);
+        std::size_t i = 0;
+        for (std::size_t at = 0; at < width_; at += lanes)
+            view.add_vector([&](auto&& add) {
+                for (; i < n_runs_ && runs_[i].first < at + lanes; ++i) {
+                    const std::size_t y = runs_[i].y + tap - top;  // huge above the map
+                    if (y < height) add(tap_view::piece{row[i].at + y * width, row[i].lanes});
+                }
+            });
+    }
+    // Bit i moves to 2 i.
+    static std::uint32_t spread(std::uint32_t bits) noexcept {
+        bits = (bits | bits << 8) & 0x00ff00ffu;
+        bits = (bits | bits << 4) & 0x0f0f0f0fu;
+        bits = (bits | bits << 2) & 0x33333333u;
+        return (bits | bits << 1) & 0x55555555u;
+    }
+
+    window over_;
+    maps<const float> x_;
+    std::size_t width_, n_runs_ = 0;
+    std::size_t looked_ = static_cast<std::size_t>(-1);
+    std::array<run, tap_view::max_pieces> runs_;
+    std::array<tap_view, at_once> views_;  // of the taps from looked_ on
+};
 
 }  // namespace detail
 
@@ -165,13 +227,21 @@ inline void gather_tap(const window& over, const maps<const float>& x, std::size
 template <executor Executor = serial>
 void gather_patches(const window& over, maps<const float> x, std::size_t first,
                     matrix_view<float> patches, Executor&& run = {}) noexcept {
-    const std::size_t taps = detail::area(over.kernel);
-    run.parallel_for(patches.rows(), 1, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t r = begin; r < end; ++r) {
-            const extent_2d tap{r % taps / over.kernel.width, r % over.kernel.width};
-            detail::gather_tap(over, x, r / taps, tap, first, patches.cols(), &patches(r, 0));
-        }
-    });
+    constexpr std::size_t n_rows = 128, n_cols = detail::pixel_view::most;
+    const auto parts = [](std::size_t all, std::size_t of) { return (all + of - 1) / of; };
+    const auto least = [](std::size_t a, std::size_t b) { return a < b ? a : b; };
+    const std::size_t row_parts = parts(patches.rows(), n_rows);
+    const auto take = [&](std::size_t row, std::size_t col) {
+        const std::size_t width = least(n_cols, patches.cols() - col);
+        detail::pixel_view view(over, x, first + col, width, width);
+        view.gather(row, least(row + n_rows, patches.rows()),
+                    [&](std::size_t r) { return &patches(r, col); });
+    };
+    run.parallel_for(row_parts * parts(patches.cols(), n_cols), 1,
+                     [&](std::size_t item, std::size_t stop) {
+                         for (; item < stop; ++item)
+                             take(item % row_parts * n_rows, item / row_parts * n_cols);
+                     });
 }
 
 }  // namespace pare::kernel::inline PARE_ARCH_NAMESPACE

@@ -8,9 +8,9 @@
 #include "decoded_blocks.hpp"
 #include "epilogue.hpp"
 #include "maps.hpp"
-#include "patches.hpp"
 #include "simd/block_panel.hpp"
 #include "simd/panel.hpp"
+#include "tap_columns.hpp"
 
 #include <array>
 #include <cstddef>

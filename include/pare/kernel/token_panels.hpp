@@ -85,10 +85,24 @@ inline void in_panel(std::size_t tokens, std::size_t panel, auto&& visit) noexce
     else visit.template operator()<16>(t, n);
 }
 
+/// Panels of tokens of x (tokens, in_features).
+struct packed_tokens {
+    matrix_view<const float> x;
+
+    /// What puts the columns [k, k + n_cols) of n tokens, `first` onward, into a panel.
+    template <std::size_t Tokens>
+    auto panel(std::size_t first, std::size_t n) const noexcept {
+        return [=, this](std::size_t k, std::size_t n_cols, float* panel) {
+            simd::pack_panel<Tokens>(x.block(first, k, n, n_cols), panel);
+        };
+    }
+};
+
+/// y = W times what `activations` makes panels of.
 template <packed::n_m_weights Layout, class Executor>
-void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
+void gemm_panels(const Layout& w, const auto& activations, matrix_view<float> y,
                  const epilogue& after, Executor& run) noexcept {
-    const std::size_t panels = (x.rows() + panel_tokens - 1) / panel_tokens;
+    const std::size_t panels = (y.rows() + panel_tokens - 1) / panel_tokens;
     // Every block packs its panels anew, so blocks are large; smaller where threads share them out.
     std::size_t block_rows = sums_floats / panel_tokens;
     if constexpr (!std::is_same_v<std::remove_cv_t<Executor>, serial>)
@@ -98,13 +112,11 @@ void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float>
         for (std::size_t item = begin; item < end; ++item) {
             const std::size_t row = item / panels * block_rows;
             const std::size_t n_rows = w.rows - row < block_rows ? w.rows - row : block_rows;
-            in_panel(x.rows(), item % panels,
+            in_panel(y.rows(), item % panels,
                      [&]<std::size_t Tokens>(std::size_t t, std::size_t n) {
                          panel_sums<Tokens> sums;
                          sums.add(w, row / packed::tile_rows, Layout::tiles(n_rows),
-                                  [&](std::size_t k, std::size_t n_cols, float* panel) {
-                                      simd::pack_panel<Tokens>(x.block(t, k, n, n_cols), panel);
-                                  });
+                                  activations.template panel<Tokens>(t, n));
                          simd::store_panel<Tokens>(sums.data(), part_of(after, row, n_rows),
                                                    y.block(t, row, n, n_rows));
                      });
@@ -159,6 +171,12 @@ void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float>
                                      });
                      });
     });
+}
+
+template <packed::n_m_weights Layout>
+void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
+                 const epilogue& after, auto& run) noexcept {
+    gemm_panels(w, packed_tokens{x}, y, after, run);
 }
 
 }  // namespace detail

@@ -142,7 +142,9 @@ class decoded_tile {
         const auto first = reinterpret_cast<std::uintptr_t>(wide_.data()) -
                            begin / 16 * 16 * packed::tile_rows * sizeof(float);
         const std::size_t words = tile * Layout::index_words(w.cols) * packed::tile_rows;
-        return {packed::tile_rows, w.cols, reinterpret_cast<const float*>(first),
+        const std::size_t left = w.rows - tile * packed::tile_rows;
+        return {left < packed::tile_rows ? left : packed::tile_rows, w.cols,
+                reinterpret_cast<const float*>(first),
                 Layout::index_bits > 0 ? w.indices + words : nullptr};
     }
 

@@ -5,7 +5,7 @@
 
 #include "../../core/tensor_view.hpp"
 #include "../epilogue.hpp"
-#include "../patches.hpp"
+#include "../tap_columns.hpp"
 #include "../window.hpp"
 #include "activation.hpp"
 #include "vec.hpp"

@@ -40,14 +40,17 @@ class n_m_panel {
     using stream = index_stream<(Layout::index_bits > 0 ? Layout::index_bits : 1)>;
 
   public:
-    /// Adds the block's products to sums[row * Tokens + t], or puts them there. first_col is a
-    /// multiple of M, and the block ends at another one or at the last column. Values from
-    /// weights.values[next] on are wanted next, if there are any.
+    /// Adds the block's products to sums[row * Tokens + t], or puts them there, for the rows of the
+    /// tile that there are, and some beyond. first_col is a multiple of M, and the block ends at
+    /// another one or at the last column. Values from weights.values[next] on are wanted next, if
+    /// there are any.
     static void add(const Layout& weights, std::size_t tile, std::size_t first_col,
                     std::size_t block_cols, const float* panel, bool put, float* sums,
                     std::size_t next) noexcept {
         const std::size_t begin = Layout::steps(first_col);
         const std::size_t end = Layout::steps(first_col + block_cols);
+        const std::size_t left = weights.rows - tile * packed::tile_rows;
+        const std::size_t n_rows = left < packed::tile_rows ? left : packed::tile_rows;
         const T* values = weights.values + Layout::element(tile, weights.cols, 0);
         alignas(64) std::array<std::uint32_t, offset_words> offsets;
         alignas(64) std::array<float, max_steps * packed::tile_rows> wide;
@@ -69,7 +72,7 @@ class n_m_panel {
                         next + (s - begin) * packed::tile_rows);
             for (std::size_t t = vec_block * lanes; t < Tokens; t += vec_block * lanes)
                 block<false>(w, offsets.data(), n, x + t, put && s == begin, sums + t);
-            for (std::size_t r = row_block; r < packed::tile_rows; r += row_block)
+            for (std::size_t r = row_block; r < n_rows; r += row_block)
                 for (std::size_t t = 0; t < Tokens; t += vec_block * lanes)
                     block<false>(w + r, offsets.data() + r, n, x + t, put && s == begin,
                                  sums + r * Tokens + t);

@@ -311,9 +311,8 @@ inline vecf load_twice(const float* p) noexcept {
 #endif
 }
 
-/// Every other one of 2 * lanes consecutive floats, from the first on.
-inline vecf load_even(const float* p) noexcept {
-    const vecf a = load(p), b = load(p + lanes);
+/// Every other one of the floats of a, then b, from the first on.
+inline vecf even_of(vecf a, vecf b) noexcept {
 #if defined(__AVX512F__)
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -326,6 +325,25 @@ inline vecf load_even(const float* p) noexcept {
     return _mm_shuffle_ps(a, b, 0x88);
 #else
     return vuzp1q_f32(a, b);
+#endif
+}
+
+/// Every other one of 2 * lanes consecutive floats, from the first on.
+inline vecf load_even(const float* p) noexcept { return even_of(load(p), load(p + lanes)); }
+
+/// p[l] where bit l of `bits` is set, else zero; nothing else is read.
+inline vecf load_where(std::uint32_t bits, const float* p) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>(bits), p);
+#elif defined(__AVX2__)
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i all = _mm256_set1_epi32(static_cast<int>(bits));
+    return _mm256_maskload_ps(p, _mm256_cmpeq_epi32(_mm256_and_si256(all, lane), lane));
+#else
+    if ((bits & ((1u << lanes) - 1)) == (1u << lanes) - 1) return load(p);
+    alignas(64) std::array<float, lanes> each;
+    for (std::size_t l = 0; l < lanes; ++l) each[l] = (bits >> l & 1) != 0 ? p[l] : 0.0f;
+    return vecf::load_aligned(each.data());
 #endif
 }
 
