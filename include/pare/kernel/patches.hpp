@@ -125,9 +125,12 @@ class pixel_view {
         std::size_t image = first / area(out), row = first % area(out) / out.width;
         std::size_t col = first % out.width;
         for (std::size_t lane = 0; lane < n;) {
+            const std::size_t y = row * over.stride.height;
+            first_y_ = least(first_y_, y);
+            if (y > last_y_) last_y_ = y;
             const std::size_t left = least(out.width - col, n - lane);
             const std::size_t some = least(left, lanes - lane % lanes);
-            runs_[n_runs_++] = {lane, some, col, row * over.stride.height, image * x.stride(0)};
+            runs_[n_runs_++] = {lane, some, col, y, image * x.stride(0)};
             lane += some, col += some;
             if (col < out.width) continue;
             col = 0;
@@ -145,7 +148,8 @@ class pixel_view {
                     const std::size_t r = c * taps + tap + i;
                     if (r < begin || r >= end) continue;
                     look(tap);
-                    views_[i].copy(&x_(0, c, 0, 0), to(r), width_);
+                    const auto& [view, below] = sources_[i];
+                    views_[view].copy(&x_(0, c, 0, 0) + below, to(r), width_);
                 }
         }
     }
@@ -159,6 +163,11 @@ class pixel_view {
         std::size_t first, n, col, y, image;
     };
 
+    /// What a tap sees: a view, its own or that of one above, which is so many floats before.
+    struct source {
+        std::size_t view, below;
+    };
+
     static constexpr std::size_t least(std::size_t a, std::size_t b) noexcept {
         return a < b ? a : b;
     }
@@ -170,36 +179,50 @@ class pixel_view {
         const std::size_t width = over_.kernel.width;
         const std::size_t stop = least(first + at_once, area(over_.kernel));
         for (std::size_t begin = first; begin < first + width && begin < stop; ++begin) {
-            std::array<tap_view::piece, tap_view::max_pieces> row;  // (runs) as if y were 0
-            see_columns(begin % width, row.data());
-            for (std::size_t tap = begin; tap < stop; tap += width)
-                see_rows(tap / width, row.data(), views_[tap - first]);
+            std::array<tap_view::piece, tap_view::max_pieces> columns;  // (runs) as if y were 0
+            see_columns(begin % width, columns.data());
+            std::size_t whole = at_once, whole_row = 0;  // a tap whose rows are all in the map
+            for (std::size_t tap = begin, row = begin / width; tap < stop; tap += width, ++row) {
+                const std::size_t i = tap - first;
+                sources_[i] = {i, 0};
+                if (is_within(row)) {
+                    if (whole == at_once) whole = i, whole_row = row;
+                    sources_[i] = {whole, (row - whole_row) * x_.extent(3)};
+                }
+                if (sources_[i].view == i) see_rows(row, columns.data(), views_[i]);
+            }
         }
     }
-    void see_columns(std::size_t tap, tap_view::piece* row) const noexcept {
-        const tap_columns columns(tap, over_, x_.extent(3));
+    // Whether what taps of this row see of every pixel is between the zeros above and below.
+    bool is_within(std::size_t row) const noexcept {
+        const std::size_t top = over_.around.top;
+        return first_y_ + row >= top && last_y_ + row < top + x_.extent(2);
+    }
+    void see_columns(std::size_t tap_col, tap_view::piece* pieces) const noexcept {
+        const tap_columns columns(tap_col, over_, x_.extent(3));
         for (std::size_t i = 0; i < n_runs_; ++i) {
             const run& r = runs_[i];
             const tap_columns::piece seen = columns.of(r.col, r.n);
             if (seen.begin >= seen.end) {
-                row[i] = {0, 0};
+                pieces[i] = {0, 0};
                 continue;
             }
             const std::size_t begin = r.first % lanes + seen.begin, n = seen.end - seen.begin;
             const std::uint32_t bits = ((std::uint32_t{1} << n) - 1) << begin;
-            row[i] = {r.image + seen.at - begin * over_.stride.width,
-                      PARE_HAS_SIMD && over_.stride.width == 2 ? spread(bits) : bits};
+            pieces[i] = {r.image + seen.at - begin * over_.stride.width,
+                         PARE_HAS_SIMD && over_.stride.width == 2 ? spread(bits) : bits};
         }
     }
-    void see_rows(std::size_t tap, const tap_view::piece* row, tap_view& view) const noexcept {
+    void see_rows(std::size_t tap_row, const tap_view::piece* pieces,
+                  tap_view& view) const noexcept {
         view.begin(over_.stride.width);
         const std::size_t top = over_.around.top, height = x_.extent(2), width = x_.extent(3);
         std::size_t i = 0;
         for (std::size_t at = 0; at < width_; at += lanes)
             view.add_vector([&](auto&& add) {
                 for (; i < n_runs_ && runs_[i].first < at + lanes; ++i) {
-                    const std::size_t y = runs_[i].y + tap - top;  // huge above the map
-                    if (y < height) add(tap_view::piece{row[i].at + y * width, row[i].lanes});
+                    const std::size_t y = runs_[i].y + tap_row - top;  // huge above the map
+                    if (y < height) add(tap_view::piece{pieces[i].at + y * width, pieces[i].lanes});
                 }
             });
     }
@@ -214,9 +237,12 @@ class pixel_view {
     window over_;
     maps<const float> x_;
     std::size_t width_, n_runs_ = 0;
-    std::size_t looked_ = static_cast<std::size_t>(-1);
+    std::size_t first_y_ = static_cast<std::size_t>(-1), last_y_ = 0;  // of the runs
     std::array<run, tap_view::max_pieces> runs_;
-    std::array<tap_view, at_once> views_;  // of the taps from looked_ on
+    // Of the taps from looked_ on.
+    std::size_t looked_ = static_cast<std::size_t>(-1);
+    std::array<source, at_once> sources_;
+    std::array<tap_view, at_once> views_;
 };
 
 }  // namespace detail
