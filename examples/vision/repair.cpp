@@ -131,8 +131,9 @@ layer_fitter::moments layer_fitter::moments_of(const convolution& c, std::size_t
     tokens.row(n_x).setOnes();
     std::vector<float> patches(features * n_together);
     const std::size_t all = y.extent(0) * y.extent(2) * y.extent(3);
-    const std::size_t skip = all / n_pixels;  // an odd number, or runs begin in the same rows
-    const std::size_t stride = n_together * (skip == 0 ? 1 : (skip - 1) | 1);
+    // An odd number of runs: else they begin in the same rows.
+    const std::size_t skip = std::max<std::size_t>(all / n_pixels, 1);
+    const std::size_t stride = n_together * ((skip - 1) | 1);
     for (std::size_t first = 0; first < all; first += stride) {
         const std::size_t n = std::min(n_together, all - first);
         const pare::matrix_view<float> gathered(patches.data(), features, n);

@@ -164,7 +164,7 @@ std::vector<std::uint8_t> cut_as_loss_allows(const checkpoint& whole,
         const double growth = i == 0 ? high : 0.5 * (low + high), first = std::expm1(growth);
         const allocate::pagcp by{.first = first,
                                  .total = std::pow(1.0 + first, static_cast<double>(at.size())),
-                                 .share = 1.0};
+                                 .share = 1.0};  // the growth decides, so no cut is undone
         tools::value_of(
             by.search(
                 1, cut_groups::n_levels, at,

@@ -67,7 +67,7 @@ int n_beyond(double bounds, double half_step, const matrix& y, const gpu_weights
     return n;
 }
 
-/// Epilogues of as many outputs, each with more to do than the one before.
+/// Epilogues of as many outputs: a bias, all there is, and no bias.
 struct epilogues {
     std::vector<float> bias, scale;
 

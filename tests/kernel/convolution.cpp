@@ -154,13 +154,17 @@ TEST_CASE("convolve takes tile after tile, the last one short") {
     CHECK(wrong_outputs<packed_matrix<2, 4, float>>(large, 36, 3, 1, 4) == 0);
     CHECK(wrong_outputs<hinm_matrix<2, 4, 16, pare::f16>>(large, 36, 3, 1, 4) == 0);
     const window small{.kernel = {3, 3}, .around = {1, 1, 1, 1}};
+    // Panels of 32 and of 16 pixels, in blocks of columns that begin amid a channel.
+    CHECK(wrong_outputs<packed_matrix<2, 4, float>>({1, 5, 6, small}, 72, 5, 1, 5) == 0);
+    CHECK(wrong_outputs<packed_matrix<2, 4, float>>({2, 1, 7, small}, 72, 5, 1, 6) == 0);
     CHECK(pare::workspace_floats(small, {1, 4, 40, 40}) == 1600u * 36u);
     CHECK(pare::workspace_floats(small, {2, 4, 40, 40}) == 1792u * 36u);
     CHECK(pare::workspace_floats({}, {2, 4, 40, 40}) == 0);
 }
 
 TEMPLATE_TEST_CASE("the bits of a convolution depend neither on threads nor on the workspace", "",
-                   (packed_matrix<2, 4, float>), (block_matrix<8, float>)) {
+                   (packed_matrix<2, 4, float>), (hinm_matrix<2, 4, 16, float>),
+                   (block_matrix<8, float>)) {
     const TestType weights(matrix::uniform(20, 9 * 30, 1), 2);
     const std::size_t width = GENERATE(22u, 32u);
     const std::array<std::size_t, 4> in{3, 30, 21, width}, out{3, 20, 21, width};

@@ -10,7 +10,7 @@ using pare::matrix_view;
 using namespace pare::testing;
 
 TEST_CASE("patches are what the kernel covers, zeros where it leaves the map") {
-    constexpr std::size_t channels = 2;
+    constexpr std::size_t channels = 3;
     for (const sliding& s : slidings())
         for (const map_order order : {map_order::nchw, map_order::side_by_side})
             for (const fence side : {fence::before, fence::after}) {

@@ -82,8 +82,8 @@ void convolve_together(const Weights& weights, const window& over, const maps<co
 #if PARE_HAS_SIMD
     if constexpr (packed::n_m_weights<Weights>)
         if (out.cols() > few_tokens)
-            return gemm_panels(weights.view(), packed_pixels{over, x}, out.transposed(), after,
-                               run);
+            return multiply_panels(weights.view(), packed_pixels{over, x}, out.transposed(), after,
+                                   run);
     if constexpr (packed::block_weights<Weights>) {
         const std::size_t part = workspace_floats(over, x.extents());
         const shifted_maps shifts(over, x, part);
@@ -119,12 +119,13 @@ void convolve_together(const Weights& weights, const window& over, const maps<co
 /// the g-th of x's. y must overlap nothing else.
 ///
 /// A kernel of one pixel with stride 1 multiplies the maps as they lie. Any other gathers patches:
-/// of N:M weights those of 64 output pixels, on the stack; of others those of a tile of pixels, in
-/// the workspace, tile after tile; but block weights of stride 1 read shifted maps instead, where
-/// rows of y are whole vectors. `run` shares out each product; or tiles, as many at once as the
-/// workspace holds, where that is more than one. Allocates nothing; stack as gemm(), and 25 KiB.
-/// The same bits for every executor, thread count and workspace.
-/// @param workspace  workspace_floats() of a group, or a multiple
+/// for N:M weights those of 64 output pixels, on the stack (but 12 pixels and fewer, and without
+/// SIMD); for others those of a tile of pixels, in the workspace, tile after tile. Block weights of
+/// stride 1 read shifted maps instead, where rows of y are whole vectors. `run` shares out each
+/// product; or tiles, as many at once as the workspace holds, where that is more than one.
+/// Allocates nothing; stack as gemm() and 24 KiB. The same bits for every executor, thread count
+/// and workspace.
+/// @param workspace  workspace_floats() of a group, or a multiple; asked for whatever the weights
 /// @return invalid_argument, shape_mismatch, not_contiguous, buffer_too_small; y is then untouched
 template <packed::known_weights Weights, executor Executor = serial>
 status convolve(std::span<const Weights> groups, const window& over, maps<const float> x,

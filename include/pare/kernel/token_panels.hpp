@@ -100,8 +100,8 @@ struct packed_tokens {
 
 /// y = W times what `activations` makes panels of.
 template <packed::n_m_weights Layout, class Executor>
-void gemm_panels(const Layout& w, const auto& activations, matrix_view<float> y,
-                 const epilogue& after, Executor& run) noexcept {
+void multiply_panels(const Layout& w, const auto& activations, matrix_view<float> y,
+                     const epilogue& after, Executor& run) noexcept {
     const std::size_t panels = (y.rows() + panel_tokens - 1) / panel_tokens;
     // Every block packs its panels anew, so blocks are large; smaller where threads share them out.
     std::size_t block_rows = sums_floats / panel_tokens;
@@ -176,7 +176,7 @@ void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float>
 template <packed::n_m_weights Layout>
 void gemm_panels(const Layout& w, matrix_view<const float> x, matrix_view<float> y,
                  const epilogue& after, auto& run) noexcept {
-    gemm_panels(w, packed_tokens{x}, y, after, run);
+    multiply_panels(w, packed_tokens{x}, y, after, run);
 }
 
 }  // namespace detail

@@ -1,6 +1,5 @@
 // SPDX-FileCopyrightText: the pare authors
 // SPDX-License-Identifier: Apache-2.0
-
 #include "cuda/packed.hpp"
 #include "device.hpp"
 #include "support/catch.hpp"

@@ -24,6 +24,13 @@
 #define PARE_HAS_SIMD 0
 #endif
 
+/// 1 where lanes can be left out of a load by an instruction.
+#if PARE_HAS_SIMD && (defined(__AVX512F__) || defined(__AVX2__))
+#define PARE_HAS_MASKED_LOADS 1
+#else
+#define PARE_HAS_MASKED_LOADS 0
+#endif
+
 /// Before a short loop over registers: unrolls it at -O2 too, or its vectors live in memory.
 #if defined(__clang__)
 #define PARE_UNROLL _Pragma("clang loop unroll(full)")
@@ -331,21 +338,19 @@ inline vecf even_of(vecf a, vecf b) noexcept {
 /// Every other one of 2 * lanes consecutive floats, from the first on.
 inline vecf load_even(const float* p) noexcept { return even_of(load(p), load(p + lanes)); }
 
-/// p[l] where bit l of `bits` is set, else zero; nothing else is read.
+#if PARE_HAS_MASKED_LOADS
+/// p[l] where bit l of `bits` is set, else zero; nothing else is read. Bits from `lanes` on do not
+/// count.
 inline vecf load_where(std::uint32_t bits, const float* p) noexcept {
 #if defined(__AVX512F__)
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>(bits), p);
-#elif defined(__AVX2__)
+#else
     const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     const __m256i all = _mm256_set1_epi32(static_cast<int>(bits));
     return _mm256_maskload_ps(p, _mm256_cmpeq_epi32(_mm256_and_si256(all, lane), lane));
-#else
-    if ((bits & ((1u << lanes) - 1)) == (1u << lanes) - 1) return load(p);
-    alignas(64) std::array<float, lanes> each;
-    for (std::size_t l = 0; l < lanes; ++l) each[l] = (bits >> l & 1) != 0 ? p[l] : 0.0f;
-    return vecf::load_aligned(each.data());
 #endif
 }
+#endif
 
 }  // namespace pare::simd::inline PARE_ARCH_NAMESPACE
 #endif
