@@ -163,10 +163,7 @@ void write_plan(std::span<const tuned> all, const options& o) {
             plan["layers"].push_back({{"names", t.shape.layers[l].name()}, {"recipe", r.text}});
             needs_calibration = needs_calibration || tools::needs_calibration(r);
         }
-    if (plan["layers"].empty()) {
-        std::puts("nothing pays: no plan written");
-        return;
-    }
+    if (plan["layers"].empty()) std::puts("nothing pays: the plan leaves all layers dense");
     namespace fs = std::filesystem;
     if (needs_calibration)
         plan["calibration"] =

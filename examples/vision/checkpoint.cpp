@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint.hpp"
 
+#include "common/error.hpp"
 #include "common/tensors.hpp"
 
 #include <algorithm>
@@ -23,8 +24,16 @@ pare::io::tensor_info describe(const std::string& name, const dense_tensor& t) {
 
 }  // namespace
 
+// Weights are checked where they are packed; what is beside them no one else looks at.
 checkpoint::checkpoint(const std::filesystem::path& path)
-    : name_(path.stem().string()), file_(path), architecture_(recognise(*file_)) {}
+    : name_(path.stem().string()), file_(path), architecture_(recognise(*file_)) {
+    for (const step& s : architecture_.steps)
+        if (const auto* const c = std::get_if<convolution>(&s.what))
+            for (const std::string& name : tensors_beside(*c))
+                for (const float x : tools::read_floats(tensor(name).dense()))
+                    if (!pare::is_finite(x))
+                        throw tools::failure(name_ + ": " + name + ": not a finite number");
+}
 
 checkpoint::checkpoint(std::string name, vision::architecture a, dense_tensors tensors)
     : name_(std::move(name)), memory_(std::move(tensors)), architecture_(std::move(a)) {

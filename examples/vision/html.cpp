@@ -21,9 +21,9 @@ std::string front(std::span<const row> rows, const tools::axis& cost, double (*o
 
 std::string fronts(std::span<const row> rows) {
     std::string figures = front(
-        rows, tools::bits_per_weight, [](const row& r) { return r.layers.bits_per_weight; },
-        "Images classified as they should be over the bits of the compressed weights: higher is "
-        "better.");
+        rows, {.name = "network, KB", .from_zero = true},
+        [](const row& r) { return 1e-3 * static_cast<double>(r.model_bytes); },
+        "Images classified as they should be over the bytes of all layers: higher is better.");
     if (std::ranges::any_of(
             rows, [&](const row& r) { return r.multiply_adds != rows.front().multiply_adds; }))
         figures += front(

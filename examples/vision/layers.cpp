@@ -40,15 +40,18 @@ void add_shortcut(std::size_t front, pare::maps<const float> x, pare::maps<float
 void pool_largest(const pare::window& over, pare::maps<const float> x, pare::maps<float> y,
                   pare::thread_pool& run) {
     for_each_map(y, run, [&](std::size_t i, std::size_t c) {
+        const std::size_t width = x.extent(3);
+        std::vector<float> columns(width);  // the largest of each
         for (std::size_t r = 0; r < y.extent(2); ++r) {
-            float* const to = &y(i, c, r, 0);
-            std::fill(to, to + y.extent(3), -INFINITY);
-            for (std::size_t v = 0; v < over.kernel.height; ++v)
-                for (std::size_t u = 0; u < over.kernel.width; ++u) {
-                    const float* const from = &x(i, c, r * over.stride.height + v, u);
-                    for (std::size_t p = 0; p < y.extent(3); ++p)
-                        to[p] = std::max(to[p], from[p * over.stride.width]);
-                }
+            std::fill(columns.begin(), columns.end(), -INFINITY);
+            for (std::size_t v = 0; v < over.kernel.height; ++v) {
+                const float* const from = &x(i, c, r * over.stride.height + v, 0);
+                for (std::size_t u = 0; u < width; ++u) columns[u] = std::max(columns[u], from[u]);
+            }
+            for (std::size_t p = 0; p < y.extent(3); ++p) {
+                const float* const from = &columns[p * over.stride.width];
+                y(i, c, r, p) = *std::max_element(from, from + over.kernel.width);
+            }
         }
     });
 }

@@ -106,6 +106,18 @@ TEST_CASE("a network that was cut computes what it does with those channels at z
     }
 }
 
+TEST_CASE("a network that was cut computes that by whatever criterion") {
+    using enum tools::criterion_kind;
+    for (const auto& [model, criterion] :
+         {std::pair("resnet_cifar10/resnet20.safetensors", bn_gamma),
+          std::pair("resnet_cifar10/resnet32.safetensors", l2),
+          std::pair("resnet_cifar10/resnet44.safetensors", geometric_median)}) {
+        PARE_DATA_OR_SKIP(file, model);
+        PARE_DATA_OR_SKIP(images, "cifar10/cifar10_test1000.bin");
+        check_cut(file, images, {.criterion = criterion, .share = 0.5});
+    }
+}
+
 TEST_CASE("counts of channels are rounded up to a multiple") {
     PARE_DATA_OR_SKIP(file, "mlperf_tiny/ds_cnn_kws.safetensors");
     const cut_network n(file, {.share = 0.3, .multiple = 8});

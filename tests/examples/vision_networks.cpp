@@ -245,6 +245,10 @@ TEST_CASE("other networks are refused by the name of what is wrong") {
         t["ip1.weight"] = {{6, 99}, std::vector<float>(594)};
         named = "ip1.weight' is (6, 99), not (6, 100)";
     }
+    SECTION("a norm that is no number") {
+        t["layer1.0.bn1.running_var"].values[1] = std::numeric_limits<float>::quiet_NaN();
+        named = "layer1.0.bn1.running_var: not a finite number";
+    }
     const model_and_data files(t, "");
     CHECK_THAT(refusal(files.model, files.data), Catch::Contains(named));
 }

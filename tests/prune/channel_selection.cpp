@@ -106,6 +106,40 @@ TEST_CASE("channels are rounded up to a multiple, heads by the channels that the
     CHECK(std::accumulate(kept.begin(), kept.end(), 0u) == 2 + 4 + 2);  // input, heads, output
 }
 
+TEST_CASE(
+    "rounding takes no more than the share asks for, and a finer one no more than a coarser") {
+    // Four layers of 32 channels that would all lose their next multiple at once.
+    const channel_graph g = graph_of({op::input(1), op::layer(0, 32), op::layer(1, 32),
+                                      op::layer(2, 32), op::layer(3, 32), op::output(4)});
+    REQUIRE(g.n_groups() == 3);  // the last one stays whole
+    std::vector<float> scores(g.n_classes());
+    std::iota(scores.begin(), scores.end(), 1.0f);
+    const std::vector<std::uint32_t> pools{0, 1, 2};
+    const std::vector<std::uint8_t> whole(g.n_classes(), 1);
+    std::uint64_t coarser = 0;
+    for (const std::size_t multiple : {16u, 8u, 4u}) {
+        const auto most =
+            static_cast<std::uint64_t>(0.7 * static_cast<double>(g.multiply_adds(whole)));
+        std::vector<std::uint8_t> kept(g.n_classes());
+        REQUIRE(
+            channel_selection{.share = 0.3, .multiple = multiple}.select(g, scores, pools, kept));
+        const std::uint64_t left = g.multiply_adds(kept);
+        CHECK(left <= most);
+        CHECK(left >= coarser);
+        coarser = left;
+        for (const std::size_t layer : {1u, 2u, 3u}) {  // with the next multiple it would not do
+            std::size_t n = 0;
+            for (const std::uint32_t c : g.classes(layer)) n += kept[c];
+            CHECK(n % multiple == 0);
+            if (n == 32) continue;
+            std::vector<std::uint8_t> more = kept;
+            for (std::size_t i = 0, back = multiple; i < 32 && back > 0; ++i)
+                if (std::uint8_t& k = more[g.classes(layer)[i]]; k == 0) k = 1, --back;
+            CHECK(g.multiply_adds(more) > most);
+        }
+    }
+}
+
 TEST_CASE("each operation of a group keeps a multiple, however few channels of a class it has") {
     const auto left_of = [](const std::vector<op>& operations, std::size_t multiple,
                             std::size_t which) {

@@ -7,10 +7,17 @@
 #include "window.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 namespace pare::kernel::inline PARE_ARCH_NAMESPACE {
 namespace detail {
+
+/// An address that need not be in the map: masks may leave out its beginning.
+inline const float* place(const float* map, std::size_t at) noexcept {
+    return reinterpret_cast<const float*>(reinterpret_cast<std::uintptr_t>(map) +
+                                          at * sizeof(float));
+}
 
 // Short rows are the rule: four floats at a time, for which no function is called.
 inline void copy_floats(const float* from, std::size_t n, float* to) noexcept {

@@ -91,11 +91,6 @@ class tap_view {
         bits = (bits | bits << 2) & 0x33333333u;
         return (bits | bits << 1) & 0x55555555u;
     }
-    // An address that need not be in the map.
-    static const float* place(const float* map, std::size_t at) noexcept {
-        return reinterpret_cast<const float*>(reinterpret_cast<std::uintptr_t>(map) +
-                                              at * sizeof(float));
-    }
 #if PARE_HAS_MASKED_LOADS
     PARE_ALWAYS_INLINE void load_pieces(float* to, std::size_t n, auto&& load) const noexcept {
         const std::size_t whole = n / lanes;

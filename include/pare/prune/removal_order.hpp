@@ -23,6 +23,9 @@ class removal_order {
 
     /// Without the first n, but for those that rounding brings back.
     void keep(std::size_t n, std::span<std::uint8_t> kept) noexcept;
+    /// Without the first n; then, the best of these first, as much again of a group as rounding
+    /// counts in, as long as what is kept is enough, group by group.
+    void keep_most(std::size_t n, std::span<std::uint8_t> kept, auto&& enough) noexcept;
     /// As many of each group, rounded likewise.
     void keep_counts(std::span<const std::size_t> counts, std::span<std::uint8_t> kept) noexcept;
 
@@ -30,7 +33,8 @@ class removal_order {
     void keep_but_leaving(std::span<std::uint8_t> kept) noexcept;
 
     struct group {
-        std::size_t size, unit, least, leaving;
+        std::size_t size, unit, least, leaving, gone;
+        bool settled;
     };
 
     const channel_graph* graph_ = nullptr;
@@ -114,7 +118,7 @@ inline void removal_order::keep_but_leaving(std::span<std::uint8_t> kept) noexce
         std::size_t stay = g.size - g.leaving;
         if (stay < g.least) stay = g.least;
         if (const std::size_t beyond = stay % g.unit; beyond > 0) stay += g.unit - beyond;
-        g.leaving = stay < g.size ? g.size - stay : 0;
+        g.gone = g.leaving = stay < g.size ? g.size - stay : 0;
     }
     for (std::uint8_t& k : kept) k = 1;
     for (const std::uint32_t c : order_.span())  // within a group the worst are first
@@ -128,6 +132,26 @@ inline void removal_order::keep(std::size_t n, std::span<std::uint8_t> kept) noe
     for (group& g : groups_.span()) g.leaving = 0;
     for (std::size_t i = 0; i < n; ++i) ++groups_[graph_->group(order_[i])].leaving;
     keep_but_leaving(kept);
+}
+
+inline void removal_order::keep_most(std::size_t n, std::span<std::uint8_t> kept,
+                                     auto&& enough) noexcept {
+    keep(n, kept);
+    for (group& g : groups_.span()) g.settled = g.unit == 1;  // then one class less was too few
+    while (n > 0) {
+        group& g = groups_[graph_->group(order_[--n])];
+        while (!g.settled && g.gone > 0) {
+            const std::size_t before = g.gone;
+            for (group& other : groups_.span()) other.leaving = other.gone;
+            g.leaving = before < g.unit ? 0 : before - g.unit;
+            keep_but_leaving(kept);
+            if (enough()) continue;
+            g.settled = true;
+            for (group& other : groups_.span()) other.leaving = other.gone;
+            g.leaving = before;
+            keep_but_leaving(kept);
+        }
+    }
 }
 
 inline void removal_order::keep_counts(std::span<const std::size_t> counts,

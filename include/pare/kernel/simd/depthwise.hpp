@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 
 #if PARE_HAS_SIMD
 namespace pare::simd::inline PARE_ARCH_NAMESPACE {
@@ -64,6 +65,7 @@ class depthwise {
         8 * 1024;  // of all planes: the first-level cache has them
     static constexpr std::size_t max_taps = 256;
     static constexpr std::size_t at_once = 4 * lanes;
+    static constexpr std::size_t max_narrow = 4;  // vectors of a row
 
     static constexpr std::size_t lesser(std::size_t a, std::size_t b) noexcept {
         return a < b ? a : b;
@@ -75,6 +77,14 @@ class depthwise {
 
     // Of the outputs from (row, col) on, those of a whole block even where y ends before.
     void copy_inputs(matrix_view<const float> x, std::size_t row, std::size_t col) noexcept {
+        if (has_narrow_planes()) copy_narrow(x, row, col);
+        else copy_rows(x, row, col);
+        // The last vectors read beyond.
+        if (!framed_)
+            kernel::detail::fill_zeros(&inputs_[plane(phases_.height - 1, phases_.width)], at_once);
+        framed_ = one_block_;
+    }
+    void copy_rows(matrix_view<const float> x, std::size_t row, std::size_t col) noexcept {
         for (std::size_t py = 0; py < phases_.height; ++py)
             for (std::size_t px = 0; px < phases_.width; ++px) {
                 const kernel::detail::tap_columns columns(px, over_, x.cols());
@@ -89,10 +99,33 @@ class depthwise {
                     else if (!framed_) kernel::detail::fill_zeros(to, plane_.width);
                 }
             }
-        // The last vectors read beyond.
-        if (!framed_)
-            kernel::detail::fill_zeros(&inputs_[plane(phases_.height - 1, phases_.width)], at_once);
-        framed_ = one_block_;
+    }
+
+    bool has_narrow_planes() const noexcept {
+        return PARE_HAS_MASKED_LOADS && over_.stride == kernel::extent_2d{1, 1} &&
+               plane_.width <= max_narrow * lanes;
+    }
+    // Whole vectors a row: what they put beyond it are zeros, and then the next row's.
+    void copy_narrow([[maybe_unused]] matrix_view<const float> x, [[maybe_unused]] std::size_t row,
+                     [[maybe_unused]] std::size_t col) noexcept {
+#if PARE_HAS_MASKED_LOADS
+        const auto piece = kernel::detail::tap_columns(0, over_, x.cols()).of(col, plane_.width);
+        const std::size_t n_vectors = (plane_.width + lanes - 1) / lanes;
+        std::array<std::uint32_t, max_narrow> seen{};
+        for (std::size_t i = piece.begin; i < piece.end; ++i)
+            seen[i / lanes] |= std::uint32_t{1} << i % lanes;
+        float* to = inputs_.data();
+        for (std::size_t i = row; i < row + plane_.height; ++i, to += plane_.width) {
+            const std::size_t v = i - over_.around.top;  // huge above the map
+            const float* const from =
+                kernel::detail::place(x.data_handle(), v * x.row_stride() + piece.at - piece.begin);
+            if (v < x.rows())
+                for (std::size_t k = 0; k < n_vectors; ++k)
+                    load_where(seen[k], kernel::detail::place(from, k * lanes))
+                        .store_unaligned(to + k * lanes);
+            else if (!framed_) kernel::detail::fill_zeros(to, plane_.width);
+        }
+#endif
     }
 
     // The block's outputs, rows plane_.width apart. Taps: their number, 0 where it is any.
@@ -120,7 +153,15 @@ class depthwise {
     }
 
     void store(matrix_view<float> y) const noexcept {
-        for (std::size_t r = 0; r < y.rows(); ++r)
+        std::size_t r = 0;
+        if (y.row_stride() == y.cols()) {  // whole vectors: what they put beyond is the next rows'
+            const std::size_t n_vectors = (y.cols() + lanes - 1) / lanes;
+            for (; r * y.cols() + n_vectors * lanes <= y.rows() * y.cols(); ++r)
+                for (std::size_t k = 0; k < n_vectors; ++k)
+                    load(&outputs_[r * plane_.width + k * lanes])
+                        .store_unaligned(&y(r, 0) + k * lanes);
+        }
+        for (; r < y.rows(); ++r)
             kernel::detail::copy_floats(&outputs_[r * plane_.width], y.cols(), &y(r, 0));
     }
 
