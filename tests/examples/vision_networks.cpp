@@ -12,6 +12,7 @@
 #include "vision/run.hpp"
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -246,6 +247,7 @@ TEST_CASE("other networks are refused by the name of what is wrong") {
         named = "ip1.weight' is (6, 99), not (6, 100)";
     }
     SECTION("a norm that is no number") {
+        t = small_resnet();
         t["layer1.0.bn1.running_var"].values[1] = std::numeric_limits<float>::quiet_NaN();
         named = "layer1.0.bn1.running_var: not a finite number";
     }
